@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What this machine is, as far as packages go, and a private apt to fetch
+# packages with that leaves the system's own lists and status alone.
+# Sourced after lib.sh.
+
+# bookworm, trixie, or nothing when this is another system.
+debian_codename() {
+	[ -r /etc/os-release ] || return 0
+	(
+		# shellcheck disable=SC1091
+		. /etc/os-release
+		[ "${ID:-}" != debian ] || echo "${VERSION_CODENAME:-}"
+	)
+}
+
+# The address of the Debian mirror that the machine's own sources name.
+debian_mirror() {
+	have apt-get || return 0
+	apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' \
+		'Created-By: Packages' 2>/dev/null |
+		awk '$3 == "main" && $2 !~ /-/ && $2 ~ /^(bookworm|trixie|forky|sid|stable|testing|unstable|oldstable)$/ { print $1; exit }'
+}
+
+debian_keyring() {
+	local f
+	for f in /usr/share/keyrings/debian-archive-keyring.{gpg,pgp}; do
+		[ -r "$f" ] && echo "$f" && return
+	done
+	die "no Debian archive keyring: install the package debian-archive-keyring"
+}
+
+# private_apt_setup DIR ARCH SUITE... : lists, cache and status of its own.
+private_apt_setup() {
+	local dir=$1 arch=$2 mirror keyring suite
+	shift 2
+	mirror=$(debian_mirror)
+	[ -n "$mirror" ] || die "no Debian mirror in this machine's apt sources; give KERNEL=DIR, or add one"
+	keyring=$(debian_keyring)
+	mkdir -p "$dir/lists/partial" "$dir/cache/archives/partial"
+	: >"$dir/status"
+	for suite in "$@"; do
+		echo "deb [arch=$arch signed-by=$keyring] $mirror $suite main"
+	done >"$dir/sources.list"
+	cat >"$dir/apt.conf" <<-EOF
+		#clear APT::Update::Post-Invoke;
+		#clear APT::Update::Post-Invoke-Success;
+		#clear DPkg::Post-Invoke;
+		#clear Acquire::IndexTargets::deb::DEP-11;
+		APT::Architecture "$arch";
+		#clear APT::Architectures;
+		APT::Architectures { "$arch"; };
+		APT::Install-Recommends "false";
+		APT::Sandbox::User "root";
+		APT::Update::Error-Mode "any";
+		Acquire::Languages "none";
+		Acquire::Retries "3";
+		Acquire::http::Timeout "30";
+		Dir::State::lists "$dir/lists";
+		Dir::State::status "$dir/status";
+		Dir::State::extended_states "$dir/extended_states";
+		Dir::Cache "$dir/cache";
+		Dir::Log "$dir/log";
+		Dir::Etc::sourcelist "$dir/sources.list";
+		Dir::Etc::sourceparts "/dev/null";
+		Dir::Etc::preferencesparts "/dev/null";
+	EOF
+}
+
+private_apt() { # DIR apt-get arguments...
+	local dir=$1
+	shift
+	apt-get -q -y -c "$dir/apt.conf" "$@"
+}
