@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! ORC tables and the reliable stack walk for arm64.
+//!
+//! A table says, for each instruction of a text section, where the caller's
+//! stack pointer, frame pointer and return address are. `orctool` proves and
+//! writes tables on the host; the kernel checks a table once and walks stacks
+//! with it. Both compile these same files, so the format has one definition and
+//! the walk that is fuzzed on the host is the walk that runs in the kernel.
+//!
+//! * [`format`]: the bytes of a table; [`rule`]: what one row says;
+//!   [`table`]: a checked table, and the lookup.
+//! * [`machine`]: what the walk needs to be given; [`step`]: one step from a
+//!   frame to its caller; [`walk`]: the loop over the steps.
+//! * [`reason`]: why a stack is unreliable.
+//!
+//! Nothing here allocates, blocks or panics, whatever the bytes of the table and
+//! of the stack are: arithmetic is checked, access is by `get`, and a doubt is an
+//! error. "Reliable" is earned at the end of the stack and nowhere else.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod format;
+pub mod machine;
+pub mod reason;
+pub mod rule;
+pub mod table;

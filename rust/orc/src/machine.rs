@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! What a walk needs to be given: rows, memory and registers of one task.
+//!
+//! The kernel module implements [`Machine`] for a task that does not run, the
+//! tests for synthetic stacks. The walk does all checks of its own and trusts an
+//! implementation only with what is written at each method.
+
+use crate::reason::Reason;
+use crate::rule::Rule;
+
+/// A stack: the bytes from `low` to below `high`.
+///
+/// An absent stack has `low == 0`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StackRange {
+    /// Its lowest address.
+    pub low: u64,
+    /// The address after its last byte: SP when it is empty.
+    pub high: u64,
+}
+
+impl StackRange {
+    /// Whether all of `size` bytes at `address` lie on this stack.
+    #[must_use]
+    pub fn contains(&self, address: u64, size: u64) -> bool {
+        self.low != 0
+            && address >= self.low
+            && address
+                .checked_add(size)
+                .is_some_and(|end| end <= self.high)
+    }
+}
+
+/// Where the parts of `struct pt_regs` are, in bytes from its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RegsLayout {
+    /// `regs[29]`.
+    pub fp: u64,
+    /// `regs[30]`.
+    pub lr: u64,
+    /// `sp`.
+    pub sp: u64,
+    /// `pc`.
+    pub pc: u64,
+    /// `pstate`.
+    pub pstate: u64,
+    /// `stackframe`, a `struct frame_record_meta`.
+    pub stackframe: u64,
+    /// Size of the whole.
+    pub size: u64,
+}
+
+impl RegsLayout {
+    /// The layout in Linux 7.3, for tests. The kernel takes it from its headers.
+    pub const LINUX_7_3: Self = Self {
+        fp: 29 * 8,
+        lr: 30 * 8,
+        sp: 248,
+        pc: 256,
+        pstate: 264,
+        stackframe: 296,
+        size: 320,
+    };
+}
+
+/// How a PC was found, which decides what may be relied on there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The instruction at the PC is the next to be executed.
+    Interrupted {
+        /// x30 there; `None` when its value is not known.
+        lr: Option<u64>,
+    },
+    /// A call before the PC has not returned yet. The call, not the PC, decides
+    /// the row: it may be the last instruction of a function.
+    ReturnsTo,
+    /// As `ReturnsTo`, but the call is one that ftrace patched into a function's
+    /// entry, which left the function's entry state as it was.
+    PatchSite,
+}
+
+/// The registers of one frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State {
+    /// The address in this frame's function.
+    pub pc: u64,
+    /// How `pc` was found.
+    pub kind: Kind,
+    /// SP in this frame.
+    pub sp: u64,
+    /// x29 in this frame.
+    pub fp: u64,
+}
+
+impl State {
+    /// A task at an instruction: of its own entry, or out of `struct pt_regs`.
+    #[must_use]
+    pub const fn interrupted(pc: u64, sp: u64, fp: u64, lr: u64) -> Self {
+        Self {
+            pc,
+            kind: Kind::Interrupted { lr: Some(lr) },
+            sp,
+            fp,
+        }
+    }
+
+    /// A task that waits for a call to return to `pc`: blocked in
+    /// `cpu_switch_to()`, or never run.
+    #[must_use]
+    pub const fn returns_to(pc: u64, sp: u64, fp: u64) -> Self {
+        Self {
+            pc,
+            kind: Kind::ReturnsTo,
+            sp,
+            fp,
+        }
+    }
+}
+
+/// A task whose stack is walked.
+///
+/// The task must not run during the walk, except that it may be the walker.
+pub trait Machine {
+    /// The layout of `struct pt_regs`.
+    const REGS: RegsLayout;
+
+    /// The rule at this exact PC.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::NotText`], [`Reason::NoTable`], [`Reason::NoRow`] or another
+    /// reason why there is none.
+    fn rule(&mut self, pc: u64) -> Result<Rule, Reason>;
+
+    /// The eight bytes at this address.
+    ///
+    /// The walk asks only for aligned addresses on one of [`Machine::stacks`].
+    fn read(&mut self, address: u64) -> Option<u64>;
+
+    /// The stacks this task may be on: its own first, then those of the CPU when
+    /// the task is the walker and can't be preempted. They do not overlap, and
+    /// stay the same during a walk; the walk uses the first 32.
+    fn stacks(&self) -> &[StackRange];
+
+    /// The address of `task_pt_regs(task)`: its `stackframe` ends the stack.
+    fn task_regs(&self) -> u64;
+
+    /// The address without the pointer authentication code.
+    fn strip_pac(&self, address: u64) -> u64;
+
+    /// The return address that a tracer has replaced by this one, or this one.
+    ///
+    /// `fp` is x29 after the return to `pc`. Replaced are the function graph
+    /// tracer's (`return_to_handler`) and the kretprobes'. The result may be
+    /// another replaced one; the walk asks again until it gets what it gave.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::FgraphLost`], [`Reason::KretprobeLost`].
+    fn recover(&mut self, pc: u64, fp: u64) -> Result<u64, Reason>;
+
+    /// The same for an instruction that was interrupted: where the kretprobe
+    /// trampoline will return to if `pc` is its first instruction, else `pc`.
+    ///
+    /// The function has returned then, and its caller is at exactly that address.
+    /// Not for `return_to_handler`: no row holds in it, so a walk refuses it.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::KretprobeLost`].
+    fn recover_interrupted(&mut self, pc: u64, fp: u64) -> Result<u64, Reason>;
+}

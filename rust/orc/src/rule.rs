@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! What one row says, and its five words in a table.
+//!
+//! The CFA (canonical frame address) is the value SP had when the function was
+//! entered, which is the caller's SP at the call. `orctool` writes a rule only
+//! where it has proved it; the walk in [`crate::step`] applies it.
+
+/// What holds at an instruction, before it is executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Rule {
+    /// Nothing that a walk may rely on.
+    Unreliable(Undescribed),
+    /// Where the caller's registers are.
+    Frame(Frame),
+}
+
+/// Why an instruction has no usable rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Undescribed {
+    /// No function is here: padding, or data in the text.
+    Hole,
+    /// A function without call frame information that is not a proved leaf.
+    NoCfi,
+    /// The instructions do not imply what the compiler claims.
+    NotProved,
+    /// Code that follows other conventions (section or range is excluded).
+    Foreign,
+    /// The call frame information uses what no rule can express.
+    BadCfi,
+}
+
+/// A proved row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Frame {
+    /// How to compute the CFA.
+    pub cfa: Cfa,
+    /// Where the return address is: `Register` is x30.
+    pub return_address: Location,
+    /// Where the caller's x29 is: `Register` is x29.
+    pub caller_fp: Location,
+    /// What x29 holds.
+    pub x29: X29,
+    /// The return address is a patch site at a function's entry.
+    ///
+    /// Set on the rows of an ftrace trampoline from where it has stored the
+    /// record {caller's x29, return address} of the traced function at CFA - 16.
+    pub patch_site: bool,
+}
+
+/// How to compute the CFA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Cfa {
+    /// The register to start from.
+    pub base: CfaBase,
+    /// What to add to it, in bytes.
+    pub offset: u32,
+}
+
+/// The register that the CFA is relative to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CfaBase {
+    /// SP.
+    Sp,
+    /// x29.
+    Fp,
+}
+
+/// Where a register of the caller is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Location {
+    /// In the register where a function is entered with it.
+    Register,
+    /// In the eight bytes at CFA minus this.
+    Slot(u32),
+}
+
+/// What x29 holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum X29 {
+    /// Neither of the two below.
+    Other,
+    /// What the caller had in it.
+    Caller,
+    /// CFA minus this: the address of this function's frame record.
+    Record(u32),
+}
+
+/// The words of a rule in a table.
+pub type RawRule = [u32; 5];
+
+const KIND_FRAME: u32 = 1;
+const WHY_SHIFT: u32 = 8;
+const CFA_FP: u32 = 1 << 8;
+const RA_SLOT: u32 = 1 << 9;
+const FP_SLOT: u32 = 1 << 10;
+const X29_SHIFT: u32 = 11;
+const PATCH_SITE: u32 = 1 << 13;
+
+/// Offsets are below this, and multiples of [`ALIGN`].
+const OFFSET_LIMIT: u32 = 1 << 31;
+const ALIGN: u32 = 8;
+/// Size of a frame record: x29 and x30.
+const RECORD_BYTES: u32 = 16;
+
+impl Rule {
+    /// The words of this rule; `None` when no table may hold it.
+    #[must_use]
+    pub fn encode(&self) -> Option<RawRule> {
+        match self {
+            Self::Unreliable(why) => Some([why.code() << WHY_SHIFT, 0, 0, 0, 0]),
+            Self::Frame(frame) if frame.is_valid() => Some(frame.encode()),
+            Self::Frame(_) => None,
+        }
+    }
+
+    /// The rule of these words; `None` unless they are what [`Rule::encode`] gives.
+    #[must_use]
+    pub fn decode(raw: RawRule) -> Option<Self> {
+        let [head, ..] = raw;
+        let rule = match head & 0xff {
+            0 => Self::Unreliable(Undescribed::from_code(head >> WHY_SHIFT)?),
+            KIND_FRAME => Self::Frame(Frame::decode(raw)?),
+            _ => return None,
+        };
+        // Each rule has one encoding, so whatever is set beyond it is an error.
+        (rule.encode()? == raw).then_some(rule)
+    }
+}
+
+impl Frame {
+    /// At a function's first instruction: nothing saved, SP and x29 the caller's.
+    pub const ENTRY: Self = Self {
+        cfa: Cfa {
+            base: CfaBase::Sp,
+            offset: 0,
+        },
+        return_address: Location::Register,
+        caller_fp: Location::Register,
+        x29: X29::Caller,
+        patch_site: false,
+    };
+
+    /// Whether the parts fit each other, so that some function could be in this
+    /// state. What the walk relies on, a table can't contradict.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        is_offset(self.cfa.offset)
+            && self.slot_is_valid(self.return_address)
+            && self.slot_is_valid(self.caller_fp)
+            && self.x29_is_valid()
+            && (!self.patch_site || self.has_synthetic_record())
+    }
+
+    /// A slot lies below the CFA, and not below SP: an interrupt overwrites that.
+    fn slot_is_valid(&self, location: Location) -> bool {
+        match location {
+            Location::Register => true,
+            Location::Slot(offset) => is_offset(offset) && offset >= ALIGN && self.covers(offset),
+        }
+    }
+
+    fn x29_is_valid(&self) -> bool {
+        match self.x29 {
+            // A CFA relative to a register that the function has not set would
+            // be a guess about its caller.
+            X29::Caller => self.cfa.base == CfaBase::Sp,
+            X29::Other => self.caller_fp != Location::Register,
+            X29::Record(offset) => {
+                is_offset(offset)
+                    && offset >= RECORD_BYTES
+                    && self.covers(offset)
+                    && (self.cfa.base == CfaBase::Sp || offset == self.cfa.offset)
+                    && (self.patch_site || self.is_own_record(offset))
+            }
+        }
+    }
+
+    /// The record holds the caller's x29, and the return address beside it as
+    /// soon as that is saved: the frame pointer chain then agrees with this rule.
+    fn is_own_record(&self, offset: u32) -> bool {
+        self.caller_fp == Location::Slot(offset)
+            && match self.return_address {
+                Location::Register => true,
+                Location::Slot(saved) => saved.checked_add(ALIGN) == Some(offset),
+            }
+    }
+
+    /// With x29 saved in a slot, `ftrace_caller` has stored the traced function's
+    /// record: it does so first. Before, the return address is in x9 alone.
+    fn has_synthetic_record(&self) -> bool {
+        self.caller_fp != Location::Register && self.covers(RECORD_BYTES)
+    }
+
+    /// Whether CFA minus `offset` is not below SP, as far as the rule can tell.
+    fn covers(&self, offset: u32) -> bool {
+        self.cfa.base == CfaBase::Fp || offset <= self.cfa.offset
+    }
+
+    fn encode(&self) -> RawRule {
+        let mut head = KIND_FRAME;
+        if self.cfa.base == CfaBase::Fp {
+            head |= CFA_FP;
+        }
+        let (ra_flag, ra) = self.return_address.encode(RA_SLOT);
+        let (fp_flag, fp) = self.caller_fp.encode(FP_SLOT);
+        let (x29, record) = match self.x29 {
+            X29::Other => (0, 0),
+            X29::Caller => (1, 0),
+            X29::Record(offset) => (2, offset),
+        };
+        head |= ra_flag | fp_flag | x29 << X29_SHIFT;
+        if self.patch_site {
+            head |= PATCH_SITE;
+        }
+        [head, self.cfa.offset, ra, fp, record]
+    }
+
+    fn decode([head, offset, ra, fp, record]: RawRule) -> Option<Self> {
+        let base = match head & CFA_FP {
+            0 => CfaBase::Sp,
+            _ => CfaBase::Fp,
+        };
+        let x29 = match (head >> X29_SHIFT) & 3 {
+            0 => X29::Other,
+            1 => X29::Caller,
+            2 => X29::Record(record),
+            _ => return None,
+        };
+        Some(Self {
+            cfa: Cfa { base, offset },
+            return_address: Location::decode(head & RA_SLOT, ra),
+            caller_fp: Location::decode(head & FP_SLOT, fp),
+            x29,
+            patch_site: head & PATCH_SITE != 0,
+        })
+    }
+}
+
+impl Location {
+    fn encode(self, flag: u32) -> (u32, u32) {
+        match self {
+            Self::Register => (0, 0),
+            Self::Slot(offset) => (flag, offset),
+        }
+    }
+
+    fn decode(flag: u32, offset: u32) -> Self {
+        match flag {
+            0 => Self::Register,
+            _ => Self::Slot(offset),
+        }
+    }
+}
+
+impl Undescribed {
+    /// The number in a table.
+    #[must_use]
+    pub const fn code(self) -> u32 {
+        match self {
+            Self::Hole => 0,
+            Self::NoCfi => 1,
+            Self::NotProved => 2,
+            Self::Foreign => 3,
+            Self::BadCfi => 4,
+        }
+    }
+
+    /// The inverse of [`Undescribed::code`].
+    #[must_use]
+    pub const fn from_code(code: u32) -> Option<Self> {
+        match code {
+            0 => Some(Self::Hole),
+            1 => Some(Self::NoCfi),
+            2 => Some(Self::NotProved),
+            3 => Some(Self::Foreign),
+            4 => Some(Self::BadCfi),
+            _ => None,
+        }
+    }
+}
+
+fn is_offset(offset: u32) -> bool {
+    offset < OFFSET_LIMIT && offset % ALIGN == 0
+}
