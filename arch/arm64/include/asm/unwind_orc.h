@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Reliable ORC unwinding: the interface between the kernel proper (the "edge",
+ * always built in when there are tables) and the walker (Rust, perhaps a
+ * module).
+ *
+ * The edge knows tasks, stacks, modules and where the tables are. The walker
+ * knows what the tables mean, walks, and gives a verdict. Everything that a
+ * walk calls here may be called with IRQs off and a runqueue lock held; it
+ * neither sleeps nor allocates, and is neither traced nor probed.
+ */
+#ifndef __ASM_UNWIND_ORC_H
+#define __ASM_UNWIND_ORC_H
+
+#include <linux/build_bug.h>
+#include <linux/errno.h>
+#include <linux/stacktrace.h>
+#include <linux/types.h>
+
+#include <asm/ptrace.h>
+#include <asm/stacktrace/common.h>
+
+struct elf64_hdr;
+struct elf64_shdr;
+struct llist_node;
+struct module;
+struct seq_file;
+struct task_struct;
+
+/*
+ * Offsets into struct pt_regs, in bytes, for a walker that reads registers
+ * from a stack through checked reads rather than through a pointer.
+ */
+enum unwind_orc_regs {
+	UNWIND_ORC_REGS_FP = offsetof(struct pt_regs, regs[29]),
+	UNWIND_ORC_REGS_LR = offsetof(struct pt_regs, regs[30]),
+	UNWIND_ORC_REGS_SP = offsetof(struct pt_regs, sp),
+	UNWIND_ORC_REGS_PC = offsetof(struct pt_regs, pc),
+	UNWIND_ORC_REGS_PSTATE = offsetof(struct pt_regs, pstate),
+	UNWIND_ORC_REGS_STACKFRAME = offsetof(struct pt_regs, stackframe),
+	UNWIND_ORC_REGS_SIZE = sizeof(struct pt_regs),
+};
+
+/**
+ * struct unwind_orc_region - one text section and the table that describes it
+ * @text:       start of the text; offsets in the table count from here
+ * @table:      the table, 4-byte aligned, read only, as long-lived as the text
+ * @build_id:   20 bytes, the build ID of the vmlinux or module of the text
+ * @text_size:  bytes of text; a table may describe less (section padding)
+ * @table_size: bytes of table
+ */
+struct unwind_orc_region {
+	const void *text;
+	const void *table;
+	const u8 *build_id;
+	u32 text_size;
+	u32 table_size;
+};
+
+/**
+ * enum unwind_orc_lookup - what unwind_orc_find() says about a PC
+ * @UNWIND_ORC_FOUND:    the region was filled in; the walker has accepted its
+ *                       table before
+ * @UNWIND_ORC_NO_TABLE: text of a module that has no valid tables
+ * @UNWIND_ORC_NOT_TEXT: not text that a task may be found in: no module, init
+ *                       text, BPF, a kprobe slot, a PLT, user space, NULL
+ */
+enum unwind_orc_lookup {
+	UNWIND_ORC_FOUND,
+	UNWIND_ORC_NO_TABLE,
+	UNWIND_ORC_NOT_TEXT,
+};
+
+/**
+ * enum unwind_orc_kind - where a walk starts
+ * @UNWIND_ORC_CURRENT: @task is current: PC, SP, x29 and x30 are those of one
+ *                      instruction, exactly (as after an exception)
+ * @UNWIND_ORC_BLOCKED: @task is in cpu_switch_to(): PC is a return address,
+ *                      LR is not known
+ * @UNWIND_ORC_RUNNING: @task runs on a CPU: refuse, the registers are not set
+ * @UNWIND_ORC_GONE:    @task has no stack any more: refuse likewise
+ */
+enum unwind_orc_kind {
+	UNWIND_ORC_CURRENT,
+	UNWIND_ORC_BLOCKED,
+	UNWIND_ORC_RUNNING,
+	UNWIND_ORC_GONE,
+};
+
+/**
+ * struct unwind_orc_start - the state that a walk starts from
+ * @pc:       see enum unwind_orc_kind for the meaning of the registers
+ * @sp:       stack pointer at @pc
+ * @fp:       x29 at @pc
+ * @lr:       x30 at @pc, valid for UNWIND_ORC_CURRENT only
+ * @switches: context switches of the task when the state was taken
+ * @kind:     enum unwind_orc_kind
+ */
+struct unwind_orc_start {
+	unsigned long pc;
+	unsigned long sp;
+	unsigned long fp;
+	unsigned long lr;
+	unsigned long switches;
+	u32 kind;
+};
+
+/* All stacks a reliable walk may meet: task, IRQ, overflow. */
+#define UNWIND_ORC_MAX_STACKS	3
+
+/**
+ * struct unwind_orc_recovery - progress of return address recovery in a walk
+ * @kr_cur:    cursor of kretprobe_find_ret_addr()
+ * @graph_idx: cursor of ftrace_graph_ret_addr()
+ *
+ * All zero at the start of a walk, opaque to the walker.
+ */
+struct unwind_orc_recovery {
+	struct llist_node *kr_cur;
+	int graph_idx;
+};
+
+/* Bytes of a reason's text, its terminating NUL included. */
+#define UNWIND_ORC_NAME_LEN	48
+
+/**
+ * struct unwind_orc_verdict - what a walk found
+ * @reason: 0 for a reliable trace, else the code of the reason
+ * @frame:  number of the frame that was refused, or of frames if reliable
+ * @pc:     PC of the refused frame
+ * @name:   text of the reason, NUL terminated, without a newline
+ *
+ * A copy, not pointers: the walker may be gone when it is printed.
+ */
+struct unwind_orc_verdict {
+	u32 reason;
+	u32 frame;
+	unsigned long pc;
+	char name[UNWIND_ORC_NAME_LEN];
+};
+
+/**
+ * struct unwind_orc_ops - the walker
+ * @check: Checks all of a table, once, before the first walk may see it. May
+ *         sleep. Returns 0 or a negative errno; then a NUL terminated text of
+ *         at most @len bytes says why. The edge logs it.
+ * @walk:  Walks the stack of @task from @start and calls @consume with @cookie
+ *         for each PC, as arch_stack_walk() does. Called under RCU, possibly
+ *         with IRQs off. Always fills in the verdict. Returns 0 if the trace is
+ *         reliable, -ENODATA if text without a table was met (another unwinder
+ *         may answer), -EINVAL for any other unreliable trace.
+ */
+struct unwind_orc_ops {
+	int (*check)(const struct unwind_orc_region *region, char *why,
+		     size_t len);
+	int (*walk)(const struct unwind_orc_start *start,
+		    struct task_struct *task, stack_trace_consume_fn consume,
+		    void *cookie, struct unwind_orc_verdict *verdict);
+};
+
+#ifdef CONFIG_UNWIND_ORC_TABLES
+
+/* For the walker: there is at most one. */
+int unwind_orc_register(const struct unwind_orc_ops *ops);
+void unwind_orc_unregister(const struct unwind_orc_ops *ops);
+
+/* For the walker, during a walk. */
+enum unwind_orc_lookup unwind_orc_find(unsigned long pc,
+				       struct unwind_orc_region *region);
+unsigned int unwind_orc_stacks(const struct task_struct *task,
+			       struct stack_info stacks[UNWIND_ORC_MAX_STACKS]);
+unsigned long unwind_orc_task_regs(const struct task_struct *task);
+unsigned long unwind_orc_strip_pac(unsigned long pc);
+bool unwind_orc_recover(struct task_struct *task,
+			struct unwind_orc_recovery *recovery,
+			unsigned long fp, unsigned long *pc);
+bool unwind_orc_undisturbed(const struct task_struct *task,
+			    const struct unwind_orc_start *start);
+
+/* For users that want to know why, not only whether. */
+int unwind_orc_trace_task(struct task_struct *task, unsigned long *entries,
+			  unsigned int size,
+			  struct unwind_orc_verdict *verdict);
+
+/* For arch_stack_walk_reliable() and the module loader. */
+int unwind_orc_walk(const struct unwind_orc_start *start,
+		    stack_trace_consume_fn consume, void *cookie,
+		    struct task_struct *task);
+int unwind_orc_module_finalize(const struct elf64_hdr *hdr,
+			       const struct elf64_shdr *sechdrs,
+			       struct module *mod);
+void unwind_orc_module_cleanup(struct module *mod);
+
+/**
+ * unwind_orc_capture() - take the state of the caller, at one instruction
+ * @start: where to put it
+ *
+ * Inlined, so that the state is that of the function which uses it. The
+ * instructions below change neither SP nor x29, and the compiler may only put
+ * a result into x30 where the return address is not in x30 any more. The
+ * function must still be active, hence must not tail-call, when the stack is
+ * walked from @start; handing @start to the walk by address ensures that.
+ */
+static __always_inline void unwind_orc_capture(struct unwind_orc_start *start)
+{
+	asm volatile("adr	%0, .\n\t"
+		     "mov	%1, sp\n\t"
+		     "mov	%2, x29\n\t"
+		     "mov	%3, x30"
+		     : "=&r" (start->pc), "=&r" (start->sp),
+		       "=&r" (start->fp), "=r" (start->lr)
+		     : : "memory");
+}
+
+#else /* !CONFIG_UNWIND_ORC_TABLES */
+
+static __always_inline void unwind_orc_capture(struct unwind_orc_start *start)
+{
+}
+
+static inline int unwind_orc_walk(const struct unwind_orc_start *start,
+				  stack_trace_consume_fn consume, void *cookie,
+				  struct task_struct *task)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline int unwind_orc_module_finalize(const struct elf64_hdr *hdr,
+					     const struct elf64_shdr *sechdrs,
+					     struct module *mod)
+{
+	return 0;
+}
+
+static inline void unwind_orc_module_cleanup(struct module *mod)
+{
+}
+
+#endif /* CONFIG_UNWIND_ORC_TABLES */
+
+#ifdef CONFIG_UNWIND_ORC_PROC
+void unwind_orc_proc_show(struct seq_file *m, struct task_struct *task);
+#else
+static inline void unwind_orc_proc_show(struct seq_file *m,
+					struct task_struct *task)
+{
+}
+#endif
+
+#endif /* __ASM_UNWIND_ORC_H */
