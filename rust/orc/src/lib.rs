@@ -25,4 +25,7 @@ pub mod format;
 pub mod machine;
 pub mod reason;
 pub mod rule;
+mod stacks;
+mod step;
 pub mod table;
+pub mod walk;

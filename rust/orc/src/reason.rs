@@ -86,13 +86,13 @@ reasons! {
     Foreign = 7, "code with other conventions", Walk;
     /// Call frame information that no rule can express.
     BadCfi = 8, "unsupported call frame information", Walk;
-    /// The walk would start outside all stacks.
-    StartOffStack = 9, "stack pointer on no known stack", Walk;
+    /// SP, at the start or out of saved registers, is outside all stacks.
+    SpOffStack = 9, "stack pointer on no known stack", Walk;
     /// SP is not a multiple of 16.
     SpMisaligned = 10, "misaligned stack pointer", Walk;
     /// The CFA is not a multiple of 16.
     CfaMisaligned = 11, "misaligned frame", Walk;
-    /// The CFA is below SP, or a frame that made a call has no size.
+    /// The CFA is below SP: frames can't go down the stack.
     CfaBelowSp = 12, "frame below the stack pointer", Walk;
     /// The CFA is above the stack, and no change of stacks is due here.
     CfaOffStack = 13, "frame outside the stack", Walk;
