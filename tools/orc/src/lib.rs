@@ -5,4 +5,6 @@
 //! kernel's ORC unwinder looks up.
 
 pub mod claim;
+pub mod elf;
+pub mod error;
 pub mod text;

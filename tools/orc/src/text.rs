@@ -7,6 +7,7 @@
 //! start of the section.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::claim::Claims;
 
@@ -23,8 +24,10 @@ pub struct TextSection {
     pub functions: Vec<Function>,
     /// Branches whose target a relocation gives (`.o` and `.ko` only).
     pub branches: BTreeMap<u64, Target>,
-    /// Sites that the kernel rewrites when it applies alternatives, by offset.
+    /// Sites that the running kernel may rewrite, by offset.
     pub patches: Vec<Patch>,
+    /// Data in the text (mapping symbol `$d`), sorted: no instructions there.
+    pub data: Vec<Range<u64>>,
 }
 
 /// Where a relocated branch goes.
@@ -36,15 +39,17 @@ pub enum Target {
     External,
 }
 
-/// One entry of `.altinstructions`.
+/// A site that the running kernel may rewrite: an alternative (`.altinstructions`)
+/// or a jump label (`__jump_table`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Patch {
     /// First byte replaced.
     pub offset: u64,
     /// Bytes replaced, a multiple of 4.
     pub len: u64,
-    /// The words that replace them; empty when a callback writes them
-    /// (`ARM64_CB_BIT`), so that only the kernel knows what they will be.
+    /// The words that replace them, as they will stand at `offset`: a direct
+    /// branch in them is relative to its new place. Empty when only the kernel
+    /// knows what it will write (a callback, or a branch to another section).
     pub replacement: Vec<u32>,
 }
 

@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! What one AArch64 instruction does to the registers and stack slots that a
+//! row speaks of.
+//!
+//! [`Insn::decode`] is total: each of the 2^32 words has a known effect, or is
+//! known to have none, or destroys all that it might touch. Where an encoding is
+//! unallocated, or allocated to an extension that this model does not know, it
+//! takes the last way: a fact is never kept on a guess.
+//!
+//! The sub-modules follow the top level of the encoding index of the Arm
+//! Architecture Reference Manual (DDI 0487, C4.1), bits 28..25 of the word.
+
+mod branch;
+mod immediate;
+mod memory;
+mod ordered;
+mod register;
+mod vector;
+
+use std::fmt;
+
+/// A 64-bit general register, or SP. The zero register is not one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Reg(u8);
+
+impl Reg {
+    /// The frame pointer.
+    pub const X29: Self = Self(29);
+    /// The link register.
+    pub const X30: Self = Self(30);
+    /// The stack pointer.
+    pub const SP: Self = Self(31);
+    /// How many there are.
+    pub const COUNT: usize = 32;
+
+    /// Register `number` of a field where 31 is SP.
+    pub(crate) const fn or_sp(number: u32) -> Self {
+        Self((number & 31) as u8)
+    }
+
+    /// Register `number` of a field where 31 is the zero register.
+    pub(crate) const fn or_zero(number: u32) -> Option<Self> {
+        match number & 31 {
+            31 => None,
+            number => Some(Self(number as u8)),
+        }
+    }
+
+    /// 0 to 30 for a general register, 31 for SP.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl fmt::Display for Reg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            31 => f.write_str("sp"),
+            number => write!(f, "x{number}"),
+        }
+    }
+}
+
+/// A set of registers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Regs(u32);
+
+impl Regs {
+    /// No register.
+    pub const NONE: Self = Self(0);
+    /// Every general register and SP.
+    pub const ALL: Self = Self(u32::MAX);
+    /// What a call may change (AAPCS64, 6.1.1): x0 to x17 and x30. x18 is the
+    /// shadow call stack pointer of the kernel, which a callee leaves balanced.
+    pub const CALL: Self = Self(0x3_ffff | 1 << 30);
+    /// What `hvc` and `smc` may change (SMCCC, 2.6): x0 to x17.
+    pub const FIRMWARE: Self = Self(0x3_ffff);
+
+    /// The set with one more.
+    #[must_use]
+    pub const fn with(self, reg: Reg) -> Self {
+        Self(self.0 | 1 << reg.0)
+    }
+
+    /// The set with one more, unless that is the zero register.
+    #[must_use]
+    pub const fn with_or_zero(self, number: u32) -> Self {
+        match Reg::or_zero(number) {
+            Some(reg) => self.with(reg),
+            None => self,
+        }
+    }
+
+    /// Whether `reg` is in it.
+    #[must_use]
+    pub const fn contains(self, reg: Reg) -> bool {
+        self.0 & 1 << reg.0 != 0
+    }
+
+    /// What is in either.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether nothing is in it.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Its members, x0 first.
+    pub fn iter(self) -> impl Iterator<Item = Reg> {
+        (0..32u8).map(Reg).filter(move |&reg| self.contains(reg))
+    }
+}
+
+/// Where control goes after an instruction. Distances are in bytes from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// To the next instruction.
+    Next,
+    /// To one place.
+    Jump(i64),
+    /// To one place, or to the next instruction.
+    Conditional(i64),
+    /// To a function, which returns to the next instruction if it returns.
+    Call(i64),
+    /// `br` and its authenticating forms.
+    IndirectJump,
+    /// `blr` and its authenticating forms.
+    IndirectCall,
+    /// `ret` and its authenticating forms: to the address in this register.
+    Return(Reg),
+    /// `eret`, `drps`: to another context.
+    ExceptionReturn,
+    /// `brk`, `hlt`, `udf`: an exception; its handler may skip the instruction.
+    Trap,
+}
+
+/// What an instruction does to registers and memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing that a fact is about.
+    Nothing,
+    /// These registers take a value that is not modelled.
+    Writes(Regs),
+    /// `to = from + by`; a plain move when `by` is 0.
+    Add { to: Reg, from: Reg, by: i64 },
+    /// `to = from ± (by << shift)`, all 64 bits of `by`.
+    AddRegister {
+        to: Reg,
+        from: Reg,
+        by: Reg,
+        shift: u32,
+        subtract: bool,
+    },
+    /// `to = value`.
+    Constant { to: Reg, value: u64 },
+    /// `movk`: 16 bits of `to` are replaced, at bit `shift`.
+    Insert { to: Reg, bits: u16, shift: u32 },
+    /// A pointer authentication code is added to, checked in or taken off a
+    /// register. A return address stays the return address.
+    Sign(Reg),
+    /// A load, a store, or both.
+    Access(Access),
+    /// `dc zva` and its like: zeroes an unknown number of bytes around `[base]`.
+    ZeroBlock(Reg),
+    /// Not known: any register and any stack slot may change.
+    Anything,
+}
+
+/// A load, a store, or an instruction that is both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// The register that the address starts from.
+    pub base: Reg,
+    /// How the address is formed, and what is left in `base`.
+    pub mode: Mode,
+    /// What is stored there.
+    pub store: Store,
+    /// The registers that are loaded with all 64 bits at the address, and 8
+    /// bytes above. For a store: those that are stored there.
+    pub data: [Option<Reg>; 2],
+    /// Whether `data` is loaded; else it is stored.
+    pub load: bool,
+    /// Other registers that are written.
+    pub writes: Regs,
+}
+
+/// How much memory a store changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// None.
+    Nothing,
+    /// That many bytes upwards from the address.
+    Bytes(u32),
+    /// An unknown number of bytes around the address.
+    Unbounded,
+}
+
+/// How the address of an access is formed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// `[base, #offset]`
+    Offset(i64),
+    /// `[base, #offset]!`
+    PreIndex(i64),
+    /// `[base], #offset`
+    PostIndex(i64),
+    /// `[base], register`: `base` takes an unknown value.
+    PostRegister,
+    /// `[base, register]`
+    Register,
+}
+
+/// One instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Insn {
+    /// Where control goes.
+    pub flow: Flow,
+    /// What it does before that.
+    pub step: Step,
+}
+
+impl Insn {
+    /// An instruction that does nothing, as padding does.
+    pub const NOP: Self = Self::plain(Step::Nothing);
+    /// A word that means nothing known.
+    pub const UNKNOWN: Self = Self::plain(Step::Anything);
+
+    /// The effect of the instruction word `word`.
+    #[must_use]
+    pub fn decode(word: u32) -> Self {
+        match field(word, 25, 4) {
+            0b0000 if word >> 16 == 0 => Self::flow(Flow::Trap),
+            0b0000 if word >> 31 == 1 => Self::plain(vector::matrix(word)),
+            0b0010 => Self::plain(vector::scalable(word)),
+            0b1000 | 0b1001 => Self::plain(immediate::decode(word)),
+            0b1010 | 0b1011 => branch::decode(word),
+            op if op & 0b0101 == 0b0100 => Self::plain(memory::decode(word)),
+            0b0101 | 0b1101 => Self::plain(register::decode(word)),
+            0b0111 | 0b1111 => Self::plain(vector::decode(word)),
+            _ => Self::UNKNOWN,
+        }
+    }
+
+    /// Registers that it may change, whether or not to a known value. A call
+    /// counts for what the call instruction itself writes, which is x30.
+    #[must_use]
+    pub fn writes(&self) -> Regs {
+        let call = match self.flow {
+            Flow::Call(_) | Flow::IndirectCall => Regs::NONE.with(Reg::X30),
+            _ => Regs::NONE,
+        };
+        call.union(self.step.writes())
+    }
+
+    const fn plain(step: Step) -> Self {
+        Self {
+            flow: Flow::Next,
+            step,
+        }
+    }
+
+    const fn flow(flow: Flow) -> Self {
+        Self {
+            flow,
+            step: Step::Nothing,
+        }
+    }
+}
+
+impl Step {
+    /// Registers that it may change.
+    #[must_use]
+    pub fn writes(&self) -> Regs {
+        match *self {
+            Self::Nothing | Self::ZeroBlock(_) => Regs::NONE,
+            Self::Writes(regs) => regs,
+            Self::Add { to, .. }
+            | Self::AddRegister { to, .. }
+            | Self::Constant { to, .. }
+            | Self::Insert { to, .. }
+            | Self::Sign(to) => Regs::NONE.with(to),
+            Self::Access(access) => access.all_writes(),
+            Self::Anything => Regs::ALL,
+        }
+    }
+
+    /// The step that gives `number` (31: the zero register) an unknown value.
+    const fn writes_or_zero(number: u32) -> Self {
+        Self::Writes(Regs::NONE.with_or_zero(number))
+    }
+
+    /// The step that gives `number` (31: SP) an unknown value.
+    const fn writes_or_sp(number: u32) -> Self {
+        Self::Writes(Regs::NONE.with(Reg::or_sp(number)))
+    }
+}
+
+impl Access {
+    /// Registers that it may change: loaded, written back and all others.
+    #[must_use]
+    pub fn all_writes(&self) -> Regs {
+        let mut regs = self.writes;
+        if self.load {
+            for reg in self.data.into_iter().flatten() {
+                regs = regs.with(reg);
+            }
+        }
+        match self.mode {
+            Mode::PreIndex(_) | Mode::PostIndex(_) | Mode::PostRegister => regs.with(self.base),
+            Mode::Offset(_) | Mode::Register => regs,
+        }
+    }
+}
+
+/// `width` bits of `word`, from bit `low`.
+const fn field(word: u32, low: u32, width: u32) -> u32 {
+    word >> low & ((1 << width) - 1)
+}
+
+/// As [`field`], sign-extended.
+const fn signed(word: u32, low: u32, width: u32) -> i64 {
+    let shift = 64 - width;
+    ((field(word, low, width) as i64) << shift) >> shift
+}
+
+/// Bit `bit` of `word`.
+const fn bit(word: u32, bit: u32) -> bool {
+    word >> bit & 1 == 1
+}
+
+#[cfg(test)]
+mod tests;

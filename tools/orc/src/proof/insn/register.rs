@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Data processing on registers (bits 27..25 are 101).
+
+use super::{bit, field, Reg, Regs, Step};
+
+pub(super) fn decode(word: u32) -> Step {
+    match (bit(word, 28), field(word, 21, 4)) {
+        (false, 0b0000..=0b0111) => logical(word),
+        (false, op) if op & 1 == 0 => add_shifted(word),
+        (false, _) => add_extended(word),
+        (true, 0b0000) => add_carry(word),
+        // Conditional compare: bits 4..0 are flags.
+        (true, 0b0010) => Step::Nothing,
+        // Conditional select.
+        (true, 0b0100) => Step::writes_or_zero(word),
+        (true, 0b0110) => one_or_two_sources(word),
+        // Three sources: multiply and add.
+        (true, 0b1000..=0b1111) => Step::writes_or_zero(word),
+        _ => unallocated(word),
+    }
+}
+
+/// `and`, `orr`, `eor` and their inverting and flag-setting forms.
+fn logical(word: u32) -> Step {
+    let is_mov = word & 0xffe0_ffe0 == 0xaa00_03e0;
+    match (is_mov, Reg::or_zero(word), Reg::or_zero(word >> 16)) {
+        (true, Some(to), Some(from)) => Step::Add { to, from, by: 0 },
+        (true, Some(to), None) => Step::Constant { to, value: 0 },
+        _ => Step::writes_or_zero(word),
+    }
+}
+
+fn add_shifted(word: u32) -> Step {
+    let plain = bit(word, 31) && !bit(word, 29) && field(word, 22, 2) == 0;
+    let registers = (
+        Reg::or_zero(word),
+        Reg::or_zero(word >> 5),
+        Reg::or_zero(word >> 16),
+    );
+    match registers {
+        (Some(to), Some(from), Some(by)) if plain => Step::AddRegister {
+            to,
+            from,
+            by,
+            shift: field(word, 10, 6),
+            subtract: bit(word, 30),
+        },
+        _ => Step::writes_or_zero(word),
+    }
+}
+
+/// The form that can name SP: `add sp, sp, x9` is `add sp, sp, x9, uxtx`.
+fn add_extended(word: u32) -> Step {
+    if bit(word, 29) {
+        return Step::writes_or_zero(word);
+    }
+    let shift = field(word, 10, 3);
+    // 011 is uxtx, 111 is sxtx: both take all 64 bits.
+    let whole = bit(word, 31) && field(word, 22, 2) == 0 && field(word, 13, 2) == 0b11;
+    match Reg::or_zero(word >> 16) {
+        Some(by) if whole && shift <= 4 => Step::AddRegister {
+            to: Reg::or_sp(word),
+            from: Reg::or_sp(word >> 5),
+            by,
+            shift,
+            subtract: bit(word, 30),
+        },
+        _ => Step::writes_or_sp(word),
+    }
+}
+
+/// `adc` and `sbc`; `rmif`, `setf8` and `setf16` (flags only); `addpt` and
+/// `subpt`, where 31 is SP.
+fn add_carry(word: u32) -> Step {
+    match (field(word, 13, 3), field(word, 10, 6)) {
+        (_, 0b000000) => Step::writes_or_zero(word),
+        (0b001, _) if field(word, 29, 1) == 0 => Step::writes_or_sp(word),
+        (_, op) if op & 0b011111 == 0b000001 || op & 0b001111 == 0b000010 => {
+            // Bits 4..0 are a mask of flags; bit 29 set and bit 30 clear.
+            if field(word, 29, 2) == 0b01 {
+                Step::Nothing
+            } else {
+                unallocated(word)
+            }
+        }
+        _ => unallocated(word),
+    }
+}
+
+fn one_or_two_sources(word: u32) -> Step {
+    if bit(word, 30) {
+        return one_source(word);
+    }
+    match field(word, 10, 6) {
+        // irg: a random tag into Xd or SP.
+        0b000100 if bit(word, 31) && !bit(word, 29) => Step::writes_or_sp(word),
+        _ => Step::writes_or_zero(word),
+    }
+}
+
+/// `rbit`, `rev`, `clz`, …; with bits 20..16 = 1, pointer authentication, whose
+/// forms that take no operand modify x30 and have 30 as their destination.
+fn one_source(word: u32) -> Step {
+    match (field(word, 16, 5), Reg::or_zero(word)) {
+        (0b00001, Some(to)) => Step::Sign(to),
+        (0b00000, _) => Step::writes_or_zero(word),
+        _ => unallocated(word),
+    }
+}
+
+/// What a future encoding in this space would write.
+fn unallocated(word: u32) -> Step {
+    Step::Writes(Regs::NONE.with(Reg::or_sp(word)))
+}
