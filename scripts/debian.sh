@@ -18,6 +18,7 @@ debian_codename() {
 # The address of the Debian mirror that the machine's own sources name.
 debian_mirror() {
 	have apt-get || return 0
+	# shellcheck disable=SC2016 # apt expands these
 	apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' \
 		'Created-By: Packages' 2>/dev/null |
 		awk '$3 == "main" && $2 !~ /-/ && $2 ~ /^(bookworm|trixie|forky|sid|stable|testing|unstable|oldstable)$/ { print $1; exit }'

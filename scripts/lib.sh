@@ -6,6 +6,8 @@
 
 set -euo pipefail
 export LC_ALL=C
+# depmod and others are not in a user's PATH.
+PATH=$PATH:/usr/sbin:/sbin
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 BUILD=$TOP/build

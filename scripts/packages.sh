@@ -9,7 +9,7 @@
 probe_file() { compgen -G "$1" >/dev/null; }
 probe_cc() { have "$(kernel_cc)" && probe_version "$(tool_version "$(kernel_cc)")"; }
 probe_version() {
-	if [ "$COMPILER" = gcc ]; then at_least "$1" $MIN_GCC; else at_least "$1" $MIN_CLANG; fi
+	if [ "$COMPILER" = gcc ]; then at_least "$1" "$MIN_GCC"; else at_least "$1" "$MIN_CLANG"; fi
 }
 probe_rustc() { [ -n "$(find_rustc)" ]; }
 probe_companion() { [ -n "$(rust_companion "$1")" ]; }
@@ -63,6 +63,7 @@ package_table() {
 		ccache|have ccache|reuses objects between builds and clones
 		gcc-aarch64-linux-gnu|have aarch64-linux-gnu-gcc|user-space test programs for the guest, the GCC build of the kernel
 		libc6-dev-arm64-cross|probe_file /usr/aarch64-linux-gnu/include/stdio.h|user-space test programs for the guest
+		ca-certificates|probe_file /etc/ssl/certs/ca-certificates.crt|cargo fetches crates over TLS
 		qemu-system-arm|have qemu-system-aarch64|runs the guest
 	EOF
 	if [ "$(debian_codename)" = trixie ]; then

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Entry points for people and CI. The work is in scripts/.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# Options, as described by "make help".
+export KERNEL LLVM CROSS_COMPILE JOBS
+
+# One at a time: every target has a lock and a parallel build of its own.
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+.PHONY: help
+help:
+	@scripts/help.sh
+
+.PHONY: doctor setup run test bench kernel install-tree series check clean
+doctor setup run test bench install-tree series check clean:
+	@scripts/$@.sh
+
+kernel: setup
+	@scripts/kernel.sh

@@ -1,0 +1,27 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# What "make" can do.
+
+cat <<'EOF'
+make run            the demonstration: livepatch beside CPU-bound kernel threads,
+                    without the ORC walker and with it, in a QEMU arm64 guest
+make test           every test, on this machine and in the guest
+make doctor         says what is missing on this machine; changes nothing
+make setup          installs and fetches what is missing (run and test do it too)
+make kernel         the patched kernel: build/linux-7.3, build/kernel-7.3
+make check          lints: rustfmt, clippy, checkpatch, patches, panic symbols
+make bench          the figures in README.md
+make install-tree KERNEL=DIR   copies the files into your 7.3 tree and applies
+                    the patches (the one target that changes DIR)
+make series         build/series: the same as mails that git am takes
+make clean          removes build/ (what was downloaded stays, in the user's cache)
+
+Options:
+KERNEL=DIR          build from your own 7.3 tree; it is copied, never changed
+LLVM=-19            which clang: a suffix, a directory with a slash, or 1
+CROSS_COMPILE=aarch64-linux-gnu-   build the kernel with GCC instead
+JOBS=N              parallel jobs (all CPUs)
+
+Logs are in build/log/. Downloads and ccache are in ${XDG_CACHE_HOME:-~/.cache}.
+EOF
