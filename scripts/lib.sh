@@ -60,10 +60,9 @@ at_least() { # VERSION MINIMUM
 	[ "$(version_number "$1")" -ge "$(version_number "$2")" ]
 }
 
-# The sum that names a set of inputs: of the arguments, or of standard input.
-digest() {
-	if (($#)); then printf '%s\n' "$@"; else cat; fi | sha256sum | cut -c1-16
-}
+# The sum that names a set of inputs: of standard input, or of the arguments.
+digest_input() { sha256sum | cut -c1-16; }
+digest() { printf '%s\n' "$@" | digest_input; }
 
 need_space() { # DIRECTORY MEBIBYTES WHAT
 	local dir=$1 free

@@ -3,7 +3,7 @@
 #
 # The guest's root file system: a few Debian arm64 packages, unpacked without
 # running anything of theirs, trimmed, and packed as an initramfs in the cache.
-# Prints nothing when it is there already; its path is rootfs_image's answer.
+# Nothing to do when it is there already; guest-paths.sh says where.
 
 . "$(dirname "$0")/lib.sh"
 . "$TOP/scripts/debian.sh"
@@ -39,7 +39,7 @@ unpack() {
 
 trim() {
 	(
-		cd "$work/root"
+		cd "$work/root" || exit
 		rm -rf usr/share/{doc,man,info,locale,lintian,bash-completion,bug,common-licenses,doc-base,menu,gcc,perl*,zoneinfo,i18n,terminfo} \
 			var usr/lib/{systemd,udev,locale} etc/{systemd,init.d,cron*,default} \
 			usr/lib/aarch64-linux-gnu/{gconv,perl*,e2fsprogs} usr/games
@@ -51,8 +51,7 @@ trim() {
 		[ -e lib/ld-linux-aarch64.so.1 ] ||
 			ln -s aarch64-linux-gnu/ld-linux-aarch64.so.1 usr/lib/ld-linux-aarch64.so.1
 		[ -e usr/bin/awk ] || ln -s gawk usr/bin/awk
-		[ -e usr/bin/sh ] || ln -s bash usr/bin/sh
-		rm -f usr/bin/sh && ln -s bash usr/bin/sh
+		ln -sf bash usr/bin/sh
 	)
 }
 
