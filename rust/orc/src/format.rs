@@ -73,7 +73,8 @@ pub const fn fnv1a_32(bytes: &[u8]) -> u32 {
 #[must_use]
 pub fn checksum(table: &[u8]) -> u64 {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    for (number, word) in table.chunks_exact(4).enumerate() {
+    // Not `enumerate`, whose count could overflow: the kernel links that panic in.
+    for (number, word) in (0..table.len()).zip(table.chunks_exact(4)) {
         let value = match number {
             2 | 3 => 0,
             _ => read_u32(word, 0).unwrap_or(0),

@@ -28,4 +28,6 @@ pub mod rule;
 mod stacks;
 mod step;
 pub mod table;
+#[cfg(any(test, feature = "vectors", orc_vectors))]
+pub mod vectors;
 pub mod walk;

@@ -109,42 +109,40 @@ reasons! {
     ReturnAddressLost = 18, "return address not saved", Walk;
     /// A final record that is not the one at the end of this task's stack.
     FinalMisplaced = 19, "final record not at the end of the stack", Walk;
-    /// An exception record, but not where SP says the registers are.
+    /// An exception record, but not of registers at SP, wholly on this stack.
     RegsMisplaced = 20, "exception record not at the stack pointer", Walk;
     /// A metadata record of a type that is not known.
     UnknownRecord = 21, "unknown frame record type", Walk;
-    /// Registers that would reach beyond the stack.
-    RegsOutsideStack = 22, "saved registers outside the stack", Walk;
     /// Registers of an exception record that are not those of kernel code.
-    RegsNotKernel = 23, "saved registers not of kernel code", Walk;
+    RegsNotKernel = 22, "saved registers not of kernel code", Walk;
     /// The saved SP is not the one just above the registers.
-    RegsSpMismatch = 24, "saved stack pointer mismatch", Walk;
+    RegsSpMismatch = 23, "saved stack pointer mismatch", Walk;
     /// A patch site whose row is not that of a function's entry.
-    PatchSiteNotEntry = 25, "patch site not at a function entry", Walk;
+    PatchSiteNotEntry = 24, "patch site not at a function entry", Walk;
     /// Recovered return addresses that lead to one another.
-    RecoveryLoop = 26, "return address recovery does not end", Walk;
+    RecoveryLoop = 25, "return address recovery does not end", Walk;
     /// A PC outside all text that the kernel knows.
-    NotText = 27, "not kernel text", Machine;
+    NotText = 26, "not kernel text", Machine;
     /// Text of a section whose table is missing or was refused.
-    NoTable = 28, "no valid table", Machine;
+    NoTable = 27, "no valid table", Machine;
     /// Text beyond the end of its table.
-    NoRow = 29, "no row", Machine;
+    NoRow = 28, "no row", Machine;
     /// `return_to_handler` is pending, and its return address is not found.
-    FgraphLost = 30, "function graph return address not found", Machine;
+    FgraphLost = 29, "function graph return address not found", Machine;
     /// A kretprobe is pending, and its return address is not found.
-    KretprobeLost = 31, "kretprobe return address not found", Machine;
+    KretprobeLost = 30, "kretprobe return address not found", Machine;
     /// A BPF program whose frame is not complete, or a BPF trampoline.
-    Bpf = 32, "bpf code without a frame", Machine;
+    Bpf = 31, "bpf code without a frame", Machine;
     /// The task runs on another CPU.
-    Running = 33, "task running on another cpu", Kernel;
+    Running = 32, "task running on another cpu", Kernel;
     /// The task ran while it was walked.
-    TaskRan = 34, "task ran during the walk", Kernel;
+    TaskRan = 33, "task ran during the walk", Kernel;
     /// The task has given its stack back.
-    StackGone = 35, "task has no stack", Kernel;
+    StackGone = 34, "task has no stack", Kernel;
     /// The walk of `current` was started on a stack it can't name.
-    ForeignStack = 36, "walker on a foreign stack", Kernel;
+    ForeignStack = 35, "walker on a foreign stack", Kernel;
     /// The kernel is inside a call to EFI firmware.
-    Efi = 37, "efi runtime call", Kernel;
+    Efi = 36, "efi runtime call", Kernel;
 }
 
 impl Reason {

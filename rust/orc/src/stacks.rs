@@ -79,12 +79,8 @@ impl Stacks {
 }
 
 fn find<M: Machine>(machine: &M, address: u64, size: u64) -> Option<(usize, StackRange)> {
-    machine
-        .stacks()
-        .iter()
-        .copied()
-        .enumerate()
-        .take(STACKS)
+    (0..STACKS)
+        .zip(machine.stacks().iter().copied())
         .find(|(_, stack)| stack.contains(address, size))
 }
 

@@ -111,10 +111,10 @@ fn saved_regs<M: Machine>(
     regs: u64,
 ) -> Result<State, Reason> {
     if !stacks.current().contains(regs, M::REGS.size) {
-        return Err(Reason::RegsOutsideStack);
+        return Err(Reason::RegsMisplaced);
     }
     let mut read = |offset: u64| {
-        let address = regs.checked_add(offset).ok_or(Reason::RegsOutsideStack)?;
+        let address = regs.checked_add(offset).ok_or(Reason::RegsMisplaced)?;
         stacks.read(machine, address)
     };
     let pstate = read(M::REGS.pstate)?;
@@ -141,7 +141,7 @@ fn check_saved_sp<M: Machine>(
 ) -> Result<(), Reason> {
     let above = regs
         .checked_add(M::REGS.size)
-        .ok_or(Reason::RegsOutsideStack)?;
+        .ok_or(Reason::RegsMisplaced)?;
     if sp == above {
         return Ok(());
     }

@@ -211,14 +211,14 @@ impl<'a> Table<'a> {
     fn check_index(&self) -> Result<(), TableError> {
         let starts = self.index.chunks_exact(4);
         let mut last = 0;
-        for (block, start) in starts.enumerate() {
+        for start in starts {
             let start = format::read_u32(start, 0).ok_or(TableError::Index)?;
-            if start < last || (block == 0 && start != 0) {
+            if start < last {
                 return Err(TableError::Index);
             }
             last = start;
         }
-        if last != self.header.rows {
+        if self.block_start(0) != Some(0) || last != self.header.rows {
             return Err(TableError::Index);
         }
         Ok(())
@@ -227,9 +227,9 @@ impl<'a> Table<'a> {
     /// Rows ascend strictly, from the first instruction, and lie in the text.
     fn check_rows(&self) -> Result<(), TableError> {
         let mut previous: Option<u32> = None;
-        for (row, (offset, number)) in self.row_heads().enumerate() {
+        for (offset, number) in self.row_heads() {
             let offset = offset.ok_or(TableError::Index)?;
-            if row == 0 && offset != 0 {
+            if previous.is_none() && offset != 0 {
                 return Err(TableError::FirstRow);
             }
             if offset >= self.header.text_bytes || previous.is_some_and(|last| offset <= last) {

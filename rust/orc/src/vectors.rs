@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Synthetic stacks with the verdict that each must get.
+//!
+//! One set for Cargo's tests and for KUnit: plain data, and a machine that serves
+//! it to the walk without allocating. Each vector is named by its outcome.
+//! The text that they run in is in [`text`]; the stacks are those of a kernel
+//! thread or a system call, drawn by hand from the kernel's sources, so that they
+//! share no code with what they test.
+
+// All sums here are of constants: an overflow fails the build.
+#![allow(clippy::arithmetic_side_effects)]
+
+mod follow;
+mod refuse;
+mod refuse_tracing;
+pub mod text;
+
+use crate::machine::{Machine, RegsLayout, StackRange, State};
+use crate::reason::{Reason, Verdict};
+use crate::rule::Rule;
+use crate::walk::walk;
+
+/// No vector has more entries than this.
+pub const MAX_FRAMES: usize = 16;
+
+/// What an unlisted word of a stack holds: no address of anything.
+pub const POISON: u64 = 0xffff_5a5a_5a5a_5a5b;
+
+/// A task, its stacks, and what the walk must say.
+#[derive(Clone, Copy, Debug)]
+pub struct Vector {
+    /// The outcome, as the name of a test.
+    pub name: &'static str,
+    /// Where the walk starts.
+    pub start: State,
+    /// The stacks, the task's own first.
+    pub stacks: &'static [StackRange],
+    /// Address and value of the words on the stacks, in groups; a later group
+    /// overrides an earlier one.
+    pub words: &'static [&'static [Word]],
+    /// A word that can't be read.
+    pub unreadable: Option<u64>,
+    /// What the tracers have kept.
+    pub returns: &'static [Return],
+    /// Number of entries that the caller takes.
+    pub capacity: usize,
+    /// The entries to expect.
+    pub frames: &'static [u64],
+    /// The verdict to expect.
+    pub verdict: Verdict,
+}
+
+/// Address and value of eight bytes.
+pub type Word = (u64, u64);
+
+/// A return address that a tracer has replaced.
+#[derive(Clone, Copy, Debug)]
+pub struct Return {
+    /// What it was replaced by.
+    pub trampoline: u64,
+    /// x29 of the frame returned to.
+    pub fp: u64,
+    /// The address itself.
+    pub pc: u64,
+}
+
+/// What a walk over a vector gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The entries, and zeros after the last.
+    pub frames: [u64; MAX_FRAMES],
+    /// Number of entries.
+    pub count: usize,
+    /// The walk read only aligned words on the stacks that it was given.
+    pub reads_are_on_stack: bool,
+}
+
+/// In what an outcome differs from its vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mismatch {
+    /// Another verdict, which is this.
+    Verdict(Verdict),
+    /// Other entries.
+    Frames,
+    /// A read where nothing may be read.
+    Read,
+}
+
+/// All vectors.
+pub fn all() -> impl Iterator<Item = &'static Vector> {
+    [follow::VECTORS, refuse::VECTORS, refuse_tracing::VECTORS]
+        .into_iter()
+        .flatten()
+}
+
+/// Walks over a vector.
+#[must_use]
+pub fn run(vector: &'static Vector) -> Outcome {
+    let mut machine = Synthetic {
+        vector,
+        reads_are_on_stack: true,
+    };
+    let mut frames = [0; MAX_FRAMES];
+    let mut count = 0;
+    let verdict = walk(&mut machine, vector.start, |pc| {
+        if count == vector.capacity {
+            return false;
+        }
+        match frames.get_mut(count) {
+            Some(slot) => *slot = pc,
+            None => return false,
+        }
+        count = count.saturating_add(1);
+        true
+    });
+    Outcome {
+        verdict,
+        frames,
+        count,
+        reads_are_on_stack: machine.reads_are_on_stack,
+    }
+}
+
+/// Walks over a vector and compares.
+///
+/// # Errors
+///
+/// The first [`Mismatch`].
+pub fn check(vector: &'static Vector) -> Result<(), Mismatch> {
+    let outcome = run(vector);
+    if outcome.verdict != vector.verdict {
+        return Err(Mismatch::Verdict(outcome.verdict));
+    }
+    if outcome.frames.get(..outcome.count) != Some(vector.frames) {
+        return Err(Mismatch::Frames);
+    }
+    if !outcome.reads_are_on_stack {
+        return Err(Mismatch::Read);
+    }
+    Ok(())
+}
+
+/// Serves a vector to the walk.
+struct Synthetic {
+    vector: &'static Vector,
+    reads_are_on_stack: bool,
+}
+
+impl Synthetic {
+    fn kept(&self, pc: u64, fp: u64, lost: Reason) -> Result<u64, Reason> {
+        self.vector
+            .returns
+            .iter()
+            .find(|kept| kept.trampoline == pc && kept.fp == fp)
+            .map(|kept| kept.pc)
+            .ok_or(lost)
+    }
+}
+
+impl Machine for Synthetic {
+    const REGS: RegsLayout = RegsLayout::LINUX_7_3;
+
+    fn rule(&mut self, pc: u64) -> Result<Rule, Reason> {
+        text::rule(pc)
+    }
+
+    fn read(&mut self, address: u64) -> Option<u64> {
+        let on_stack = |stack: &StackRange| stack.contains(address, 8);
+        if address % 8 != 0 || !self.vector.stacks.iter().any(on_stack) {
+            self.reads_are_on_stack = false;
+        }
+        if self.vector.unreadable == Some(address) {
+            return None;
+        }
+        let words = self.vector.words.iter().rev().copied().flatten();
+        let mut found = words.filter(|word| word.0 == address);
+        Some(found.next().map_or(POISON, |word| word.1))
+    }
+
+    fn stacks(&self) -> &[StackRange] {
+        self.vector.stacks
+    }
+
+    fn task_regs(&self) -> u64 {
+        text::TASK_REGS
+    }
+
+    fn strip_pac(&self, address: u64) -> u64 {
+        // As XPACI does: bit 55 is that of the address.
+        match address & (1 << 55) {
+            0 => address & 0x0000_ffff_ffff_ffff,
+            _ => address | 0xffff_0000_0000_0000,
+        }
+    }
+
+    fn recover(&mut self, pc: u64, fp: u64) -> Result<u64, Reason> {
+        match pc {
+            text::RETURN_TO_HANDLER => self.kept(pc, fp, Reason::FgraphLost),
+            text::KRETPROBE => self.kept(pc, fp, Reason::KretprobeLost),
+            _ => Ok(pc),
+        }
+    }
+
+    fn recover_interrupted(&mut self, pc: u64, fp: u64) -> Result<u64, Reason> {
+        match pc {
+            text::KRETPROBE => self.kept(pc, fp, Reason::KretprobeLost),
+            _ => Ok(pc),
+        }
+    }
+}

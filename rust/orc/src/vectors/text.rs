@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The text and the stacks of the synthetic tasks.
+//!
+//! Functions stand 0x100 apart. A call in one is at +0x20, so it returns to +0x24
+//! ([`after_call`]).
+
+use crate::machine::{StackRange, State};
+use crate::reason::Reason;
+use crate::rule::{Cfa, CfaBase, Frame, Location, Rule, Undescribed, X29};
+use crate::vectors::Word;
+
+const TEXT: u64 = 0xffff_8000_8001_0000;
+
+/// `ret_from_fork`, entry assembly: no rows.
+pub const RET_FROM_FORK: u64 = TEXT;
+/// `el0t_64_sync`, entry assembly: no rows.
+pub const EL0_SYNC: u64 = TEXT + 0x100;
+/// `el1h_64_irq`, entry assembly: no rows.
+pub const EL1_IRQ: u64 = TEXT + 0x200;
+/// `return_to_handler` of the function graph tracer: no rows.
+pub const RETURN_TO_HANDLER: u64 = TEXT + 0x300;
+/// `__kretprobe_trampoline`: no rows.
+pub const KRETPROBE: u64 = TEXT + 0x400;
+/// `__sdei_asm_handler`: no rows.
+pub const SDEI_HANDLER: u64 = TEXT + 0x500;
+const ENTRY_END: u64 = TEXT + 0x600;
+
+/// The function of a kernel thread: `stp x29, x30, [sp, #-32]!; mov x29, sp; …`.
+pub const KTHREAD: u64 = TEXT + 0x1000;
+/// What the thread works on: `stp x29, x30, [sp, #-48]!; mov x29, sp; …`.
+pub const WORKER: u64 = TEXT + 0x1100;
+/// `__switch_to`, with a frame of 32 bytes.
+pub const SWITCH: u64 = TEXT + 0x1200;
+/// The C part of an exception, with a frame of 32 bytes.
+pub const HANDLER: u64 = TEXT + 0x1300;
+/// `sub sp, sp, #32; str x29, [sp]; str x30, [sp, #8]; mov x29, sp; …`.
+pub const SLOW_PROLOGUE: u64 = TEXT + 0x1400;
+/// Never changes SP, x29 or x30.
+pub const LEAF: u64 = TEXT + 0x1500;
+/// `invoke_syscall` with `RANDOMIZE_KSTACK_OFFSET`: SP moves, the CFA is x29 + 32.
+pub const INVOKE_SYSCALL: u64 = TEXT + 0x1600;
+/// `call_on_irq_stack`: `stp; mov x29, sp; …; add sp, x16, …; …; blr x1`.
+pub const CALL_ON_IRQ_STACK: u64 = TEXT + 0x1700;
+/// Ends with a call that does not return, at +0x7c; another function follows.
+pub const ENDS_WITH_CALL: u64 = TEXT + 0x1800;
+/// Begins where [`ENDS_WITH_CALL`] ends.
+pub const FOLLOWING: u64 = ENDS_WITH_CALL + 0x80;
+/// A frame whose x29 is in use for something else: SP alone finds the caller.
+pub const NO_RECORD: u64 = TEXT + 0x1900;
+/// `bti c; mov x9, x30; bl ftrace_caller; paciasp; …`: returns to +12.
+pub const TRACED: u64 = TEXT + 0x1a00;
+/// `ftrace_caller`, with rows from where it has stored both records.
+pub const FTRACE_CALLER: u64 = TEXT + 0x1b00;
+/// The same, with rows that give the next record in place of the caller's x29.
+pub const FTRACE_CALLER_CHAIN: u64 = TEXT + 0x1c00;
+/// The same, with nothing known of x29.
+pub const FTRACE_CALLER_LOOSE: u64 = TEXT + 0x1c80;
+/// Inline assembly that calls with the return address in x8: rows say x30.
+pub const PARKED_LR: u64 = TEXT + 0x1d00;
+/// A frame of 24 bytes, which no stack pointer can have.
+pub const ODD_FRAME: u64 = TEXT + 0x1e00;
+/// The CFA is x29 + 32, with nothing known of x29's record.
+pub const FP_ONLY: u64 = TEXT + 0x1f00;
+
+/// Between two functions.
+pub const HOLE: u64 = TEXT + 0x2000;
+/// Assembly without CFI.
+pub const NO_CFI: u64 = TEXT + 0x2100;
+/// A function whose CFI is wrong (`qcom_link_stack_sanitisation`).
+pub const NOT_PROVED: u64 = TEXT + 0x2200;
+/// Another calling convention (`__hwasan_tag_mismatch`).
+pub const FOREIGN: u64 = TEXT + 0x2300;
+/// A CFA by expression.
+pub const BAD_CFI: u64 = TEXT + 0x2400;
+/// A module without a table.
+pub const NO_TABLE: u64 = TEXT + 0x2500;
+/// Behind the end of a table.
+pub const NO_ROW: u64 = TEXT + 0x2600;
+/// The prologue of a BPF program.
+pub const BPF: u64 = TEXT + 0x2700;
+/// Nothing: a kprobe's single-step slot, freed text.
+pub const NOT_TEXT: u64 = TEXT + 0x10_0000;
+
+/// The task's stack.
+pub const TASK: StackRange = stack(0xffff_8000_8400_0000, 0x4000);
+/// The CPU's IRQ stack.
+pub const IRQ: StackRange = stack(0xffff_8000_8410_0000, 0x4000);
+/// The CPU's overflow stack.
+pub const OVERFLOW: StackRange = stack(0xffff_8000_8420_0000, 0x1000);
+/// `task_pt_regs()`.
+pub const TASK_REGS: u64 = TASK.high - REGS_BYTES;
+
+/// `sizeof(struct pt_regs)`.
+pub const REGS_BYTES: u64 = 320;
+/// `offsetof(struct pt_regs, stackframe)`.
+pub const STACKFRAME: u64 = 296;
+
+/// SP and x29 in [`KTHREAD`], which `ret_from_fork` has called.
+pub const KTHREAD_SP: u64 = TASK_REGS - 32;
+/// SP and x29 in [`WORKER`], which [`KTHREAD`] has called.
+pub const WORKER_SP: u64 = KTHREAD_SP - 48;
+/// SP and x29 in [`SWITCH`], which [`WORKER`] has called.
+pub const SWITCH_SP: u64 = WORKER_SP - 32;
+
+/// The end of the stack: the final record.
+pub const FINAL: &[Word] = &metadata(TASK_REGS, 1);
+/// The frame of [`KTHREAD`].
+pub const KTHREAD_FRAME: &[Word] = &record(
+    KTHREAD_SP,
+    TASK_REGS + STACKFRAME,
+    after_call(RET_FROM_FORK),
+);
+/// The frame of [`WORKER`].
+pub const WORKER_FRAME: &[Word] = &record(WORKER_SP, KTHREAD_SP, after_call(KTHREAD));
+/// The frame of [`SWITCH`].
+pub const SWITCH_FRAME: &[Word] = &record(SWITCH_SP, WORKER_SP, after_call(WORKER));
+
+/// Where the call in a function returns to.
+pub(super) const fn after_call(function: u64) -> u64 {
+    function + 0x24
+}
+
+/// The address with a pointer authentication code, as PACIASP makes it.
+pub(super) const fn signed(address: u64) -> u64 {
+    (address & 0x0080_ffff_ffff_ffff) | 0x6b35_0000_0000_0000
+}
+
+/// A frame record.
+pub(super) const fn record(at: u64, fp: u64, lr: u64) -> [Word; 2] {
+    [(at, fp), (at + 8, lr)]
+}
+
+/// The metadata record in `struct pt_regs` at this address.
+pub(super) const fn metadata(regs: u64, kind: u64) -> [Word; 3] {
+    let at = regs + STACKFRAME;
+    [(at, 0), (at + 8, 0), (at + 16, kind)]
+}
+
+/// What an exception saves at this address: the state, EL1h, the record.
+pub(super) const fn exception(at: u64, pc: u64, sp: u64, fp: u64, lr: u64) -> [Word; 8] {
+    let [fp_word, lr_word, kind] = metadata(at, 2);
+    [
+        (at + 232, fp),
+        (at + 240, lr),
+        (at + 248, sp),
+        (at + 256, pc),
+        (at + 264, 0x8040_0005),
+        fp_word,
+        lr_word,
+        kind,
+    ]
+}
+
+/// The same for an exception that did not change stacks.
+pub(super) const fn interrupted(pc: u64, sp: u64, fp: u64, lr: u64) -> [Word; 8] {
+    exception(sp - REGS_BYTES, pc, sp, fp, lr)
+}
+
+/// The frames of a task that was preempted at the end of an interrupt: the entry
+/// assembly has called [`HANDLER`], and that [`SWITCH`].
+pub(super) const fn preemption(sp: u64) -> [Word; 4] {
+    let regs = sp - REGS_BYTES;
+    let [handler_fp, handler_lr] = record(regs - 32, regs + STACKFRAME, after_call(EL1_IRQ));
+    let [switch_fp, switch_lr] = record(regs - 64, regs - 32, after_call(HANDLER));
+    [handler_fp, handler_lr, switch_fp, switch_lr]
+}
+
+/// Where the walk over such a task starts.
+pub(super) const fn preempted(sp: u64) -> State {
+    let sp = sp - REGS_BYTES - 64;
+    State::returns_to(after_call(SWITCH), sp, sp)
+}
+
+/// The rule at a PC of the synthetic text.
+pub(super) fn rule(pc: u64) -> Result<Rule, Reason> {
+    let function = pc & !0xff;
+    match function {
+        RET_FROM_FORK..ENTRY_END | NO_CFI => unreliable(Undescribed::NoCfi),
+        HOLE => unreliable(Undescribed::Hole),
+        NOT_PROVED => unreliable(Undescribed::NotProved),
+        FOREIGN => unreliable(Undescribed::Foreign),
+        BAD_CFI => unreliable(Undescribed::BadCfi),
+        NO_TABLE => Err(Reason::NoTable),
+        NO_ROW => Err(Reason::NoRow),
+        BPF => Err(Reason::Bpf),
+        KTHREAD..HOLE => frame(function, pc & 0xff).map(Rule::Frame),
+        _ => Err(Reason::NotText),
+    }
+}
+
+fn unreliable(why: Undescribed) -> Result<Rule, Reason> {
+    Ok(Rule::Unreliable(why))
+}
+
+fn frame(function: u64, offset: u64) -> Result<Frame, Reason> {
+    Ok(match function {
+        KTHREAD | SWITCH | HANDLER => usual(32, offset),
+        ENDS_WITH_CALL if offset >= FOLLOWING - ENDS_WITH_CALL => {
+            usual(48, offset.saturating_sub(0x80))
+        }
+        ENDS_WITH_CALL => usual(32, offset),
+        WORKER => usual(48, offset),
+        SLOW_PROLOGUE => slow_prologue(offset),
+        LEAF | PARKED_LR => Frame::ENTRY,
+        INVOKE_SYSCALL => saved(CfaBase::Fp, 32, X29::Record(32)),
+        CALL_ON_IRQ_STACK => match offset {
+            0..0x10 => Frame::ENTRY,
+            0x10..0x14 => saved(CfaBase::Sp, 16, X29::Caller),
+            _ => saved(CfaBase::Fp, 16, X29::Record(16)),
+        },
+        NO_RECORD => saved(CfaBase::Sp, 32, X29::Other),
+        TRACED => usual(32, offset.saturating_sub(12)),
+        FTRACE_CALLER => ftrace_caller(16),
+        FTRACE_CALLER_CHAIN if offset >= 0x80 => Frame {
+            x29: X29::Other,
+            ..ftrace_caller(32)
+        },
+        FTRACE_CALLER_CHAIN => ftrace_caller(32),
+        ODD_FRAME => saved(CfaBase::Sp, 24, X29::Other),
+        FP_ONLY => saved(CfaBase::Fp, 32, X29::Other),
+        _ => return Err(Reason::NotText),
+    })
+}
+
+/// `stp x29, x30, [sp, #-size]!; mov x29, sp; …; ldp x29, x30, [sp], #size; ret`,
+/// with the `ret` at +0x80.
+fn usual(size: u32, offset: u64) -> Frame {
+    match offset {
+        0..4 | 0x80.. => Frame::ENTRY,
+        4..8 => saved(CfaBase::Sp, size, X29::Caller),
+        _ => saved(CfaBase::Sp, size, X29::Record(size)),
+    }
+}
+
+fn slow_prologue(offset: u64) -> Frame {
+    let whole = saved(CfaBase::Sp, 32, X29::Caller);
+    match offset {
+        0..4 => Frame::ENTRY,
+        4..8 => Frame {
+            return_address: Location::Register,
+            caller_fp: Location::Register,
+            ..whole
+        },
+        8..12 => Frame {
+            return_address: Location::Register,
+            ..whole
+        },
+        12..16 => whole,
+        _ => usual(32, 8),
+    }
+}
+
+/// x29 and x30 saved at the bottom of a frame of this size.
+fn saved(base: CfaBase, size: u32, x29: X29) -> Frame {
+    Frame {
+        cfa: Cfa { base, offset: size },
+        return_address: Location::Slot(size.saturating_sub(8)),
+        caller_fp: Location::Slot(size),
+        x29,
+        patch_site: false,
+    }
+}
+
+/// The traced function's record at CFA - 16, its own at CFA - 32, and the
+/// registers below.
+fn ftrace_caller(caller_fp: u32) -> Frame {
+    Frame {
+        cfa: Cfa {
+            base: CfaBase::Sp,
+            offset: 192,
+        },
+        return_address: Location::Slot(24),
+        caller_fp: Location::Slot(caller_fp),
+        x29: X29::Record(32),
+        patch_site: true,
+    }
+}
+
+const fn stack(low: u64, size: u64) -> StackRange {
+    StackRange {
+        low,
+        high: low + size,
+    }
+}
