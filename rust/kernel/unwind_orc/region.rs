@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Pieces of kernel text and the ORC tables that describe them.
+
+use crate::{
+    bindings,
+    sync::rcu, //
+};
+use core::slice;
+
+/// The length of a build-id, in bytes.
+pub const BUILD_ID_BYTES: usize = 20;
+
+/// A text section of the kernel or of a module, and its table.
+#[derive(Clone, Copy)]
+pub struct Region<'a> {
+    /// The address of the first instruction.
+    pub text: u64,
+    /// The length of the text in bytes. The table may describe less, as sections are padded.
+    pub text_bytes: u32,
+    /// The table's bytes, as the build left them: not to be trusted before they were checked.
+    pub table: &'a [u8],
+    /// The build-id of the image the text belongs to, if it has one.
+    pub build_id: Option<&'a [u8; BUILD_ID_BYTES]>,
+}
+
+/// What is known of a program counter.
+#[derive(Clone, Copy)]
+pub enum Lookup<'a> {
+    /// It lies in a text section whose table the walker has accepted before.
+    Found(Region<'a>),
+    /// It lies in the text of a module that has no accepted tables.
+    NoTable,
+    /// It is not in text that a task may be found in.
+    NotText,
+}
+
+impl<'a> Region<'a> {
+    /// Takes over a region from the C edge.
+    ///
+    /// # Safety
+    ///
+    /// `raw.table`, unless null, must be valid for reads of `raw.table_size` bytes, and
+    /// `raw.build_id`, unless null, of [`BUILD_ID_BYTES`]; both for all of `'a`, during which
+    /// nothing writes there.
+    pub(super) unsafe fn from_raw(raw: &bindings::unwind_orc_region) -> Self {
+        let table: &[u8] = if raw.table.is_null() {
+            &[]
+        } else {
+            // SAFETY: It is not null, and the rest is this function's safety requirement. The size
+            // is a `u32`, hence below `isize::MAX`.
+            unsafe { slice::from_raw_parts(raw.table.cast::<u8>(), raw.table_size as usize) }
+        };
+
+        Self {
+            text: raw.text as u64,
+            text_bytes: raw.text_size,
+            table,
+            // SAFETY: It is null or, by this function's safety requirements, valid for `'a`. An
+            // array of bytes needs no alignment.
+            build_id: unsafe { raw.build_id.cast::<[u8; BUILD_ID_BYTES]>().as_ref() },
+        }
+    }
+}
+
+/// Finds the text section that `pc` lies in.
+///
+/// What is found stays there for as long as the guard is held, even if the module it belongs to
+/// is unloaded meanwhile.
+pub(super) fn find(_guard: &rcu::Guard, pc: u64) -> Lookup<'_> {
+    let mut raw = bindings::unwind_orc_region::default();
+
+    // SAFETY: `raw` is valid for writes, and the guard is evidence of the RCU read side lock.
+    match unsafe { bindings::unwind_orc_find(pc as usize, &mut raw) } {
+        bindings::unwind_orc_lookup_UNWIND_ORC_FOUND => {
+            // SAFETY: The tables and build-ids that the C edge finds are those of the kernel,
+            // which stay forever, and of modules, which are freed only after a grace period; so
+            // they are there for as long as the guard is. Both are read only.
+            Lookup::Found(unsafe { Region::from_raw(&raw) })
+        }
+        bindings::unwind_orc_lookup_UNWIND_ORC_NO_TABLE => Lookup::NoTable,
+        _ => Lookup::NotText,
+    }
+}

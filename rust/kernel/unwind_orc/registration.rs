@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Offering a walker to the kernel, and the two entries it is called through.
+
+use super::{
+    region::Region,
+    walk::{
+        Sink,
+        Walk, //
+    },
+};
+use crate::{
+    bindings,
+    error::to_result,
+    prelude::*,
+    sync::rcu, //
+};
+use core::{
+    marker::PhantomData,
+    num::NonZero,
+    slice, //
+};
+
+/// Why, and where, a stack could not be believed.
+#[derive(Clone, Copy, Debug)]
+pub struct Unreliable {
+    /// The walker's number for the reason.
+    pub reason: NonZero<u32>,
+    /// The reason in a few words; 47 bytes of it are kept.
+    pub name: &'static str,
+    /// The number of the frame it was found at; the innermost is 0.
+    pub frame: u32,
+    /// The program counter of that frame.
+    pub pc: u64,
+    /// Whether it is only that there is no table, so that another unwinder may answer.
+    pub no_table: bool,
+}
+
+/// The number of frames, but only of a stack walked to its proper end with every frame believed.
+pub type Verdict = Result<u32, Unreliable>;
+
+/// Decides whether a stack can be believed.
+///
+/// The functions are called on any CPU, several at a time.
+pub trait Walker {
+    /// Checks the table of a text section, once, before any walk uses it. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the table, for the log; it is then not used.
+    fn check(region: &Region<'_>) -> Result<(), &'static str>;
+
+    /// Walks the stack of one task and tells the sink each frame.
+    ///
+    /// It may be called with interrupts disabled and with runqueue locks held: it must not sleep,
+    /// print, allocate, or take a lock.
+    fn walk(walk: &mut Walk<'_>, sink: &mut Sink<'_>) -> Verdict;
+}
+
+/// A walker that answers for the kernel for as long as this exists.
+///
+/// # Invariants
+///
+/// `OPS` of `W` is registered with the C edge.
+pub struct Registration<W: Walker>(PhantomData<W>);
+
+impl<W: Walker> Registration<W> {
+    const OPS: &'static bindings::unwind_orc_ops = &bindings::unwind_orc_ops {
+        check: Some(check::<W>),
+        walk: Some(walk::<W>),
+    };
+
+    /// Checks all tables with [`Walker::check`] and lets the walker answer from now on.
+    ///
+    /// # Errors
+    ///
+    /// Those of `unwind_orc_register()`: there is a walker already, or the table of the kernel
+    /// itself is not there or was not accepted.
+    pub fn new() -> Result<Self> {
+        // SAFETY: `OPS` and its entries are part of the module that `W` is part of. `drop()`
+        // unregisters them, and waits for their callers, before that module goes.
+        to_result(unsafe { bindings::unwind_orc_register(Self::OPS) })?;
+
+        // INVARIANT: It was registered just now.
+        Ok(Self(PhantomData))
+    }
+}
+
+impl<W: Walker> Drop for Registration<W> {
+    /// Lets the stock walker answer again, and waits until nothing runs in this one.
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant `OPS` is registered, and only this unregisters it.
+        unsafe { bindings::unwind_orc_unregister(Self::OPS) };
+    }
+}
+
+/// The operation `check` of `struct unwind_orc_ops`.
+///
+/// # Safety
+///
+/// Only for the C edge, as described in its header: `region` must be valid for the call, with a
+/// table and a build-id that are null or valid, and `why` be valid for writes of `len` bytes.
+unsafe extern "C" fn check<W: Walker>(
+    region: *const bindings::unwind_orc_region,
+    why: *mut c_char,
+    len: usize,
+) -> c_int {
+    // SAFETY: By this function's safety requirements.
+    let region = unsafe { Region::from_raw(&*region) };
+
+    match W::check(&region) {
+        Ok(()) => 0,
+        Err(name) => {
+            // SAFETY: By this function's safety requirements; nothing else refers to the buffer.
+            let why = unsafe { slice::from_raw_parts_mut(why, len) };
+            copy_name(why, name);
+            EINVAL.to_errno()
+        }
+    }
+}
+
+/// The operation `walk` of `struct unwind_orc_ops`.
+///
+/// # Safety
+///
+/// Only for the C edge, as described in its header: `start` must be valid and describe `task`,
+/// which must be a valid task that keeps its stack during the call unless `start` says that it
+/// runs or has none; `consume` must be callable with `cookie`; `verdict` must be valid for writes.
+unsafe extern "C" fn walk<W: Walker>(
+    start: *const bindings::unwind_orc_start,
+    task: *mut bindings::task_struct,
+    consume: bindings::stack_trace_consume_fn,
+    cookie: *mut c_void,
+    verdict: *mut bindings::unwind_orc_verdict,
+) -> c_int {
+    let guard = rcu::read_lock();
+    // SAFETY: By this function's safety requirements. Where stacks of the CPU may be walked, the
+    // caller can't be preempted, and nothing here changes that.
+    let mut walk = unsafe { Walk::new(task, &*start, &guard) };
+    // SAFETY: By this function's safety requirements.
+    let mut sink = unsafe { Sink::new(consume, cookie) };
+
+    let mut raw = bindings::unwind_orc_verdict::default();
+    let result = match W::walk(&mut walk, &mut sink) {
+        Ok(frames) => {
+            raw.frame = frames;
+            0
+        }
+        Err(why) => {
+            raw.reason = why.reason.get();
+            raw.frame = why.frame;
+            raw.pc = why.pc as usize;
+            copy_name(&mut raw.name, why.name);
+            if why.no_table { ENODATA } else { EINVAL }.to_errno()
+        }
+    };
+    // SAFETY: By this function's safety requirements.
+    unsafe { verdict.write(raw) };
+    result
+}
+
+/// Copies as much of `name` as there is room for, and fills the rest with NUL bytes, at least one.
+fn copy_name(to: &mut [c_char], name: &str) {
+    let Some((last, to)) = to.split_last_mut() else {
+        return;
+    };
+
+    to.fill(0);
+    to.iter_mut()
+        .zip(name.bytes())
+        .for_each(|(to, byte)| *to = byte);
+    *last = 0;
+}

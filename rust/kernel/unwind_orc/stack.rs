@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The stacks a walk may look at, and the one place that reads them.
+//!
+//! The C edge says where the stacks are; a walker asks for single words by address. An address
+//! comes from the stack being walked and is not to be trusted, so each read is checked.
+
+use crate::{
+    bindings,
+    prelude::*, //
+};
+use core::{
+    marker::PhantomData,
+    ptr, //
+};
+
+/// The most stacks a walk can know: task, IRQ and overflow.
+pub const MAX_STACKS: usize = bindings::UNWIND_ORC_MAX_STACKS as usize;
+
+/// The addresses of one stack, from `low` up to, but not including, `high`.
+///
+/// Both are 0 for a stack that is not there or may not be looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StackRange {
+    /// The lowest address of the stack.
+    pub low: u64,
+    /// The address just above the stack.
+    pub high: u64,
+}
+
+impl StackRange {
+    /// Whether `size` bytes at `address` lie on this stack.
+    #[inline(always)]
+    fn contains(&self, address: u64, size: u64) -> bool {
+        match address.checked_add(size) {
+            Some(end) => self.low <= address && end <= self.high,
+            None => false,
+        }
+    }
+}
+
+/// The stacks of one walk, the task's own first.
+///
+/// # Invariants
+///
+/// All memory of each of `ranges` is mapped, and readable as plain memory, for all of `'a`.
+pub struct Stacks<'a> {
+    ranges: [StackRange; MAX_STACKS],
+    memory: PhantomData<&'a [u64]>,
+}
+
+impl Stacks<'_> {
+    /// No stack at all.
+    pub(super) fn none() -> Self {
+        // INVARIANT: Empty ranges have no memory.
+        Self {
+            ranges: [StackRange::default(); MAX_STACKS],
+            memory: PhantomData,
+        }
+    }
+
+    /// The stacks that the current context may walk for `task`.
+    ///
+    /// # Safety
+    ///
+    /// `task` must be a valid task that owns a stack for all of `'a`. If it is the current one and
+    /// can't be preempted now, it must not become preemptible within `'a`: the stacks of the CPU
+    /// are then included.
+    pub(super) unsafe fn of_task(task: *const bindings::task_struct) -> Self {
+        let mut raw = [bindings::stack_info::default(); MAX_STACKS];
+
+        // SAFETY: `task` is valid by this function's requirements, and `raw` has as many elements
+        // as the function may fill in.
+        let found = unsafe { bindings::unwind_orc_stacks(task, raw.as_mut_ptr()) };
+
+        let mut ranges = [StackRange::default(); MAX_STACKS];
+        for (range, raw) in ranges.iter_mut().zip(&raw).take(found as usize) {
+            // `stackinfo_get_unknown()` has no lower end.
+            if raw.low != 0 {
+                range.low = raw.low as u64;
+                range.high = raw.high as u64;
+            }
+        }
+
+        // INVARIANT: The C edge names the stack of the task, which by this function's requirements
+        // is there for all of `'a`, and stacks of the CPU, which are never freed.
+        Self {
+            ranges,
+            memory: PhantomData,
+        }
+    }
+
+    /// The stacks, the task's own first.
+    #[inline(always)]
+    pub fn ranges(&self) -> &[StackRange; MAX_STACKS] {
+        &self.ranges
+    }
+
+    /// Reads the word at `address`, if it is aligned and all of it lies on one of the stacks.
+    ///
+    /// A task that ran meanwhile, although it should not, may write to its stack: any word that
+    /// was there is then returned. What a walker makes of it is wrong, but harmless.
+    //
+    // Always inlined, so that it is compiled as part of the walker, which is not instrumented:
+    // KASAN would take reads of the redzones between other functions' variables for faults.
+    #[inline(always)]
+    pub fn read(&self, address: u64) -> Option<u64> {
+        const SIZE: u64 = size_of::<u64>() as u64;
+
+        if address % SIZE != 0 || !self.ranges.iter().any(|s| s.contains(address, SIZE)) {
+            return None;
+        }
+        let word: *const u64 = ptr::with_exposed_provenance(address as usize);
+
+        // SAFETY: `word` is aligned and lies within one of `ranges`, which by the type invariants
+        // are mapped for as long as `self` lives. Every bit pattern is a valid `u64`. The owner of
+        // the stack may be writing to it; a volatile read of an aligned word is `READ_ONCE()`,
+        // which the kernel's memory model allows to race, and nothing is assumed of its value.
+        Some(unsafe { word.read_volatile() })
+    }
+}

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One walk, as a walker sees it: where it starts, what it may ask, and whom it tells.
+
+use super::{
+    region::{
+        self,
+        Lookup, //
+    },
+    stack::Stacks,
+};
+use crate::{
+    bindings,
+    prelude::*,
+    sync::rcu, //
+};
+use core::marker::PhantomData;
+
+/// The registers that a walk starts from.
+#[derive(Clone, Copy, Debug)]
+pub enum Start {
+    /// The current task, at one of its own instructions: the next to be executed is at `pc`.
+    Current {
+        /// The program counter.
+        pc: u64,
+        /// The stack pointer.
+        sp: u64,
+        /// x29.
+        fp: u64,
+        /// x30.
+        lr: u64,
+    },
+    /// A task that waits for a call, of `cpu_switch_to()`, to return to `pc`.
+    Blocked {
+        /// The program counter.
+        pc: u64,
+        /// The stack pointer.
+        sp: u64,
+        /// x29.
+        fp: u64,
+    },
+    /// The task runs on a CPU, so that nothing is known of it, and no stack can be read.
+    Running,
+    /// The task has given its stack back.
+    NoStack,
+}
+
+impl Start {
+    fn from_raw(raw: &bindings::unwind_orc_start) -> Self {
+        let (pc, sp, fp) = (raw.pc as u64, raw.sp as u64, raw.fp as u64);
+
+        match raw.kind {
+            bindings::unwind_orc_kind_UNWIND_ORC_CURRENT => {
+                let lr = raw.lr as u64;
+                Self::Current { pc, sp, fp, lr }
+            }
+            bindings::unwind_orc_kind_UNWIND_ORC_BLOCKED => Self::Blocked { pc, sp, fp },
+            bindings::unwind_orc_kind_UNWIND_ORC_GONE => Self::NoStack,
+            _ => Self::Running,
+        }
+    }
+
+    /// Whether the stack is there and stays while it is walked.
+    fn has_stack(&self) -> bool {
+        matches!(self, Self::Current { .. } | Self::Blocked { .. })
+    }
+}
+
+/// Who replaces return addresses by those of trampolines of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tracer {
+    /// The function graph tracer.
+    FunctionGraph,
+    /// The kretprobes.
+    Kretprobe,
+}
+
+/// The task being walked.
+///
+/// # Invariants
+///
+/// `task` is a valid task for all of `'a`, and `raw_start` was taken from it.
+pub struct Walk<'a> {
+    task: *mut bindings::task_struct,
+    raw_start: &'a bindings::unwind_orc_start,
+    recovery: bindings::unwind_orc_recovery,
+    stacks: Stacks<'a>,
+    guard: &'a rcu::Guard,
+}
+
+impl<'a> Walk<'a> {
+    /// Prepares a walk.
+    ///
+    /// # Safety
+    ///
+    /// * `task` must be a valid task for all of `'a`, and `raw_start` describe it.
+    /// * Unless `raw_start.kind` says that the task runs or has no stack, it must own its stack
+    ///   for all of `'a`.
+    /// * If `task` is the current one, preemption must not be enabled within `'a`.
+    pub(super) unsafe fn new(
+        task: *mut bindings::task_struct,
+        raw_start: &'a bindings::unwind_orc_start,
+        guard: &'a rcu::Guard,
+    ) -> Self {
+        let stacks = if Start::from_raw(raw_start).has_stack() {
+            // SAFETY: The task is valid and owns a stack by this function's safety requirements.
+            unsafe { Stacks::of_task(task) }
+        } else {
+            Stacks::none()
+        };
+
+        // INVARIANT: By this function's safety requirements.
+        Self {
+            task,
+            raw_start,
+            recovery: bindings::unwind_orc_recovery::default(),
+            stacks,
+            guard,
+        }
+    }
+
+    /// Where the walk starts.
+    pub fn start(&self) -> Start {
+        Start::from_raw(self.raw_start)
+    }
+
+    /// The stacks that may be read.
+    #[inline(always)]
+    pub fn stacks(&self) -> &Stacks<'a> {
+        &self.stacks
+    }
+
+    /// Finds the text section that `pc` lies in.
+    pub fn find(&self, pc: u64) -> Lookup<'a> {
+        region::find(self.guard, pc)
+    }
+
+    /// The address of `task_pt_regs(task)`, at the end of the task's stack.
+    pub fn task_regs(&self) -> u64 {
+        // SAFETY: By the type invariants the task is valid; only an address is computed.
+        unsafe { bindings::unwind_orc_task_regs(self.task) as u64 }
+    }
+
+    /// The return address that a tracer has replaced by `pc`, or `pc` if none did.
+    ///
+    /// `fp` is x29 after the return to `pc`.
+    ///
+    /// # Errors
+    ///
+    /// The tracer whose trampoline is at `pc`, but which does not know the address.
+    pub fn recover(&mut self, pc: u64, fp: u64) -> Result<u64, Tracer> {
+        let mut address = pc as usize;
+
+        // SAFETY: By the type invariants the task is valid. `recovery` was zero at first and is
+        // only changed by this function. The tracers compare `fp` and do not follow it.
+        let known = unsafe {
+            bindings::unwind_orc_recover(self.task, &mut self.recovery, fp as usize, &mut address)
+        };
+        match (known, address) {
+            (true, _) => Ok(address as u64),
+            // What `kretprobe_find_ret_addr()` says of an address it does not know.
+            (false, 0) => Err(Tracer::Kretprobe),
+            (false, _) => Err(Tracer::FunctionGraph),
+        }
+    }
+
+    /// Whether the task has not run since the start was taken, as far as can be seen.
+    pub fn is_undisturbed(&self) -> bool {
+        // SAFETY: By the type invariants the task is valid, and the start was taken from it.
+        unsafe { bindings::unwind_orc_undisturbed(self.task, self.raw_start) }
+    }
+}
+
+/// An address without its pointer authentication code.
+pub fn strip_pac(address: u64) -> u64 {
+    // SAFETY: It has no safety requirements: an address is computed from another.
+    unsafe { bindings::unwind_orc_strip_pac(address as usize) as u64 }
+}
+
+/// Whether `pc` is the address at which kretprobes make functions return.
+pub fn is_kretprobe_trampoline(pc: u64) -> bool {
+    // SAFETY: It has no safety requirements: two addresses are compared.
+    unsafe { bindings::is_kretprobe_trampoline(pc as usize) }
+}
+
+/// Who asked for the walk, and gets the program counter of each frame.
+///
+/// # Invariants
+///
+/// `consume`, if there is one, may be called with `cookie` for all of `'a`.
+pub struct Sink<'a> {
+    consume: bindings::stack_trace_consume_fn,
+    cookie: *mut c_void,
+    lifetime: PhantomData<&'a mut c_void>,
+}
+
+impl Sink<'_> {
+    /// Takes over a consumer.
+    ///
+    /// # Safety
+    ///
+    /// `consume`, if there is one, must be callable with `cookie` for all of `'a`.
+    pub(super) unsafe fn new(
+        consume: bindings::stack_trace_consume_fn,
+        cookie: *mut c_void,
+    ) -> Self {
+        // INVARIANT: By this function's safety requirements.
+        Self {
+            consume,
+            cookie,
+            lifetime: PhantomData,
+        }
+    }
+
+    /// Hands over the program counter of a frame, innermost first; false if it was refused.
+    pub fn push(&mut self, pc: u64) -> bool {
+        match self.consume {
+            // SAFETY: By the type invariants.
+            Some(consume) => unsafe { consume(self.cookie, pc as usize) },
+            None => false,
+        }
+    }
+}
