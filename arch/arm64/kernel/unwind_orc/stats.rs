@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Counters of the walks since the module was loaded, by outcome.
+
+use kernel::{
+    fmt,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
+};
+use orc::reason::Reason;
+
+/// A counter for each reason's code, which is never 0; the one of code 0 counts the reliable walks.
+static WALKS: [Atomic<u64>; SLOTS] = [const { Atomic::new(0) }; SLOTS];
+
+const SLOTS: usize = 1 + Reason::ALL.len();
+
+// The codes are consecutive, so that each has its counter.
+const _: () = {
+    let mut slot = 1;
+    while slot < SLOTS {
+        assert!(Reason::ALL[slot - 1].code() as usize == slot);
+        slot += 1;
+    }
+};
+
+fn counter(reason: Option<Reason>) -> Option<&'static Atomic<u64>> {
+    WALKS.get(reason.map_or(0, |reason| reason.code().into()))
+}
+
+/// Counts a walk: one that was refused for this reason, or a reliable one.
+pub(crate) fn count(reason: Option<Reason>) {
+    if let Some(counter) = counter(reason) {
+        counter.add(1, Relaxed);
+    }
+}
+
+fn walks(reason: Option<Reason>) -> u64 {
+    counter(reason).map_or(0, |counter| counter.load(Relaxed))
+}
+
+/// Writes the counters, one a line: the reliable walks, then each reason.
+pub(crate) fn write(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(f, "reliable: {}", walks(None))?;
+    Reason::ALL
+        .iter()
+        .try_for_each(|&reason| writeln!(f, "reason {}: {}", reason.name(), walks(Some(reason))))
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A task of this kernel, as the core crate wants to see it.
+
+use kernel::unwind_orc::{
+    is_kretprobe_trampoline,
+    regs,
+    strip_pac,
+    Lookup,
+    Tracer,
+    Walk,
+    MAX_STACKS, //
+};
+use orc::{
+    machine::{
+        Machine,
+        RegsLayout,
+        StackRange, //
+    },
+    reason::Reason,
+    rule::Rule,
+    table::Table, //
+};
+
+/// The task whose stack is walked.
+pub(crate) struct Task<'a, 'w> {
+    walk: &'a mut Walk<'w>,
+    stacks: [StackRange; MAX_STACKS],
+}
+
+impl<'a, 'w> Task<'a, 'w> {
+    /// The task of this walk.
+    pub(crate) fn new(walk: &'a mut Walk<'w>) -> Self {
+        let stacks = walk.stacks().ranges().map(|stack| StackRange {
+            low: stack.low,
+            high: stack.high,
+        });
+
+        Self { walk, stacks }
+    }
+}
+
+impl Machine for Task<'_, '_> {
+    const REGS: RegsLayout = RegsLayout {
+        fp: regs::FP,
+        lr: regs::LR,
+        sp: regs::SP,
+        pc: regs::PC,
+        pstate: regs::PSTATE,
+        stackframe: regs::STACKFRAME,
+        size: regs::SIZE,
+    };
+
+    fn rule(&mut self, pc: u64) -> Result<Rule, Reason> {
+        let region = match self.walk.find(pc) {
+            Lookup::Found(region) => region,
+            Lookup::NoTable => return Err(Reason::NoTable),
+            Lookup::NotText => return Err(Reason::NotText),
+        };
+        // The walker has checked all of it before the region could be found.
+        let table = Table::accepted(region.table).ok_or(Reason::NoTable)?;
+        let offset = pc.checked_sub(region.text).ok_or(Reason::NotText)?;
+
+        u32::try_from(offset)
+            .ok()
+            .and_then(|offset| table.lookup(offset))
+            .ok_or(Reason::NoRow)
+    }
+
+    fn read(&mut self, address: u64) -> Option<u64> {
+        self.walk.stacks().read(address)
+    }
+
+    fn stacks(&self) -> &[StackRange] {
+        &self.stacks
+    }
+
+    fn task_regs(&self) -> u64 {
+        self.walk.task_regs()
+    }
+
+    fn strip_pac(&self, address: u64) -> u64 {
+        strip_pac(address)
+    }
+
+    fn recover(&mut self, pc: u64, fp: u64) -> Result<u64, Reason> {
+        self.walk.recover(pc, fp).map_err(|tracer| match tracer {
+            Tracer::FunctionGraph => Reason::FgraphLost,
+            Tracer::Kretprobe => Reason::KretprobeLost,
+        })
+    }
+
+    fn recover_interrupted(&mut self, pc: u64, fp: u64) -> Result<u64, Reason> {
+        if is_kretprobe_trampoline(pc) {
+            self.recover(pc, fp)
+        } else {
+            Ok(pc)
+        }
+    }
+}

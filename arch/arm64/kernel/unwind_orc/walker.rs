@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The walker: decides, by ORC tables, whether a stack can be believed.
+//!
+//! It joins two things that know nothing of each other: the core crate `orc`, which knows what a
+//! table means and how to walk, and [`kernel::unwind_orc`], which knows tasks, stacks and text.
+//! Nothing in here is `unsafe`. In a walk nothing is allocated, printed or locked.
+//!
+//! As a module it may be loaded and unloaded at any time: the C edge lets it answer only after it
+//! has accepted the table of the kernel, and waits for all walks before it lets it go.
+
+use core::num::NonZero;
+use kernel::{
+    prelude::*,
+    unwind_orc::{
+        Region,
+        Registration,
+        Sink,
+        Start,
+        StatsFile,
+        Unreliable,
+        Verdict,
+        Walk,
+        Walker, //
+    }, //
+};
+use orc::{
+    machine::State,
+    reason::{
+        self,
+        Reason, //
+    },
+    table::Table, //
+};
+
+mod stats;
+mod task;
+
+module! {
+    type: UnwindOrc,
+    name: "unwind_orc",
+    authors: ["The unwind_orc authors"],
+    description: "Reliable stack walks by ORC tables",
+    license: "GPL",
+}
+
+/// The module.
+struct UnwindOrc {
+    // First, because the walker counts in what the file shows.
+    _registration: Registration<OrcWalker>,
+    _stats: StatsFile,
+}
+
+impl kernel::Module for UnwindOrc {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let stats = StatsFile::new(stats::write)?;
+        let registration = Registration::new().inspect_err(|error| {
+            pr_err!("not used ({error:?}), the stock stack walker stays\n");
+        })?;
+
+        Ok(Self {
+            _registration: registration,
+            _stats: stats,
+        })
+    }
+}
+
+/// What answers for the kernel.
+struct OrcWalker;
+
+impl Walker for OrcWalker {
+    fn check(region: &Region<'_>) -> Result<(), &'static str> {
+        let build_id = region.build_id.ok_or("text without a build-id")?;
+        let table = Table::new(region.table, build_id).map_err(|error| error.name())?;
+
+        if table.header().text_bytes > region.text_bytes {
+            return Err("more text described than there is");
+        }
+        Ok(())
+    }
+
+    fn walk(walk: &mut Walk<'_>, sink: &mut Sink<'_>) -> Verdict {
+        let verdict = match walk_task(walk, sink) {
+            reason::Verdict::Reliable { frames } => Ok(frames),
+            reason::Verdict::Unreliable { reason, frame, pc } => Err((reason, frame, pc)),
+        };
+
+        stats::count(verdict.err().map(|(reason, ..)| reason));
+        verdict.map_err(|(reason, frame, pc)| Unreliable {
+            reason: NonZero::new(reason.code().into()).unwrap_or(NonZero::<u32>::MAX),
+            name: reason.name(),
+            frame,
+            pc,
+            no_table: reason == Reason::NoTable,
+        })
+    }
+}
+
+/// Walks a task that can be walked, and refuses others.
+fn walk_task(walk: &mut Walk<'_>, sink: &mut Sink<'_>) -> reason::Verdict {
+    let refused = |reason, pc| reason::Verdict::Unreliable {
+        reason,
+        frame: 0,
+        pc,
+    };
+    let start = match walk.start() {
+        Start::Current { pc, sp, fp, lr } => State::interrupted(pc, sp, fp, lr),
+        Start::Blocked { pc, sp, fp } => State::returns_to(pc, sp, fp),
+        Start::Running => return refused(Reason::Running, 0),
+        Start::NoStack => return refused(Reason::StackGone, 0),
+    };
+    let verdict = orc::walk::walk(&mut task::Task::new(walk), start, |pc| sink.push(pc));
+
+    // The caller should have kept the task from running. Where it has not, neither the verdict nor
+    // another reason for refusal means anything.
+    if walk.is_undisturbed() {
+        verdict
+    } else {
+        refused(Reason::TaskRan, start.pc)
+    }
+}
