@@ -42,7 +42,7 @@ trim() {
 		cd "$work/root" || exit
 		rm -rf usr/share/{doc,man,info,locale,lintian,bash-completion,bug,common-licenses,doc-base,menu,gcc,perl*,zoneinfo,i18n,terminfo} \
 			var usr/lib/{systemd,udev,locale} etc/{systemd,init.d,cron*,default} \
-			usr/lib/aarch64-linux-gnu/{gconv,perl*,e2fsprogs} usr/games
+			usr/lib/aarch64-linux-gnu/{gconv,perl*,e2fsprogs} usr/bin/perl* usr/games
 		mkdir -p proc sys dev tmp run root var/tmp etc orc
 		echo 'root:x:0:0:root:/root:/bin/bash' >etc/passwd
 		echo 'root:x:0:' >etc/group

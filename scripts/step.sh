@@ -34,8 +34,9 @@ step_ticker() { # TITLE LOG EXPECTED START
 }
 
 # step TITLE NAME COMMAND... runs COMMAND with its output in build/log/NAME.log.
-# STEP_EXPECTED is how many files it builds; STEP_MAY_FAIL=1 returns its status
-# instead of ending the script.
+# STEP_EXPECTED is how many files it builds; STEP_WATCH another file whose end
+# tells how far it is; STEP_MAY_FAIL=1 returns the status instead of ending the
+# script.
 step() {
 	local title=$1 log=$LOG_DIR/$2.log start ticker rc=0
 	shift 2
@@ -43,7 +44,7 @@ step() {
 	: >"$log"
 	start=$(date +%s)
 	say "$title"
-	step_ticker "$title" "$log" "${STEP_EXPECTED:-0}" "$start" &
+	step_ticker "$title" "${STEP_WATCH:-$log}" "${STEP_EXPECTED:-0}" "$start" &
 	ticker=$!
 	"$@" >>"$log" 2>&1 </dev/null || rc=$?
 	kill "$ticker" 2>/dev/null || true

@@ -1,0 +1,41 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Every test: on this machine with Cargo, in the guest with KUnit and
+# kselftest. The last line counts them all.
+
+. "$(dirname "$0")/lib.sh"
+. "$TOP/scripts/toolchain.sh"
+. "$TOP/scripts/kernel-make.sh"
+. "$TOP/scripts/results.sh"
+. "$TOP/scripts/host-tests.sh"
+. "$TOP/scripts/stage.sh"
+
+# The livepatch selftests alone take 222 s on two CPUs.
+GUEST_SECONDS=${GUEST_SECONDS:-2400}
+
+guest_tests() {
+	local log=$LOG_DIR/test-guest.log rc=0
+	stage_new test
+	stage_modules "$STAGE"
+	stage_selftests "$STAGE" "livepatch unwind_orc"
+	stage_job "$STAGE" "$TOP/scripts/guest/test-job"
+	STEP_MAY_FAIL=1 STEP_WATCH=$log step "guest tests: KUnit, livepatch, unwind_orc" test-boot \
+		bash "$TOP/scripts/guest.sh" "$IMAGE" test-guest "$STAGE" "$GUEST_SECONDS" || rc=$?
+	awk -f "$TOP/scripts/ktap.awk" "$log" | results_add
+	if ((rc)); then
+		result fail "guest" "$(tail -n 1 "$LOG_DIR/test-boot.log")"
+	else
+		result pass "guest: the kernel made no complaint"
+	fi
+	sed -n '/^ORC-SECTION-END/,/^ORC-GUEST-EXIT/{/^ORC/!p}' "$log"
+}
+
+bash "$TOP/scripts/setup.sh"
+results_begin
+cargo_tests orc "$TOP/rust/orc"
+cargo_tests orctool "$TOP/tools/orc"
+bash "$TOP/scripts/kernel.sh"
+kernel_make_args
+guest_tests
+results_close
