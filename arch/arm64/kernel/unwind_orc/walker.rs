@@ -33,8 +33,10 @@ use orc::{
     table::Table, //
 };
 
+mod machine;
 mod stats;
-mod task;
+
+use machine::Task;
 
 module! {
     type: UnwindOrc,
@@ -109,7 +111,7 @@ fn walk_task(walk: &mut Walk<'_>, sink: &mut Sink<'_>) -> reason::Verdict {
         Start::Running => return refused(Reason::Running, 0),
         Start::NoStack => return refused(Reason::StackGone, 0),
     };
-    let verdict = orc::walk::walk(&mut task::Task::new(walk), start, |pc| sink.push(pc));
+    let verdict = orc::walk::walk(&mut Task::new(walk), start, |pc| sink.push(pc));
 
     // The caller should have kept the task from running. Where it has not, neither the verdict nor
     // another reason for refusal means anything.
