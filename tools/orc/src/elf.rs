@@ -281,10 +281,7 @@ fn header(data: &[u8]) -> Result<&FileHeader64<Le>, Fault> {
     }
 }
 
-fn sections<'d>(
-    header: &FileHeader64<Le>,
-    data: &'d [u8],
-) -> Result<Vec<Section<'d>>, Fault> {
+fn sections<'d>(header: &FileHeader64<Le>, data: &'d [u8]) -> Result<Vec<Section<'d>>, Fault> {
     let table_at = header.e_shoff.get(Le);
     let bad_table = |e: object::read::Error| Fault::new("section table", 0, e.to_string());
     let table = header.sections(Le, data).map_err(bad_table)?;
@@ -302,7 +299,11 @@ fn sections<'d>(
             elf::SHT_NULL => &[][..],
             _ => raw.data(Le, data).map_err(|_| {
                 let offset = raw.sh_offset.get(Le);
-                Fault::new(&*name, 0, format!("file offset {offset:#x}: past the end of the file"))
+                Fault::new(
+                    &*name,
+                    0,
+                    format!("file offset {offset:#x}: past the end of the file"),
+                )
             })?,
         };
         sections.push(Section {
@@ -377,9 +378,8 @@ fn symbols<'d>(
     let relocatable = header.e_type.get(Le) == elf::ET_REL;
     let mut symbols = Vec::with_capacity(table.len());
     for (index, raw) in table.enumerate() {
-        let fault = |e: object::read::Error| {
-            Fault::new(".symtab", index.0 as u64 * 24, e.to_string())
-        };
+        let fault =
+            |e: object::read::Error| Fault::new(".symtab", index.0 as u64 * 24, e.to_string());
         let name = String::from_utf8_lossy(table.symbol_name(Le, raw).map_err(fault)?);
         let section = table.symbol_section(Le, raw, index).map_err(fault)?;
         let section = section.map(|s| s.0);
@@ -394,7 +394,11 @@ fn symbols<'d>(
         symbols.push(Symbol {
             name,
             section,
-            address: if defined { base.wrapping_add(raw.st_value.get(Le)) } else { 0 },
+            address: if defined {
+                base.wrapping_add(raw.st_value.get(Le))
+            } else {
+                0
+            },
             size: raw.st_size.get(Le),
             kind: raw.st_type().0,
             binding: raw.st_bind().0,

@@ -3,8 +3,28 @@
 //! `orctool` as a library: reads the compiler's CFI and the text of an arm64
 //! kernel or module, has every row proved, and writes the tables that the
 //! kernel's ORC unwinder looks up.
+//!
+//! ```text
+//! elf ── cfi, functions, patches ── input ── proof ── generate ── table ── emit
+//! ```
 
+mod branch;
+pub mod cfi;
 pub mod claim;
+pub mod cmd;
 pub mod elf;
+pub mod emit;
 pub mod error;
+pub mod functions;
+pub mod generate;
+pub mod input;
+pub mod output;
+pub mod patches;
+pub mod progress;
+pub mod proof;
+pub mod rewrite;
+pub mod show;
+pub mod stat;
+pub mod table;
+pub mod tables;
 pub mod text;

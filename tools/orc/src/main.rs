@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! `orctool`: the command line.
+//! `orctool`: the command line is in [`orctool::cmd`].
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(orctool::cmd::run())
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The command line: one module a command.
+
+use std::io::Write as _;
+use std::sync::OnceLock;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::Error;
+use crate::progress::Verbosity;
+
+mod dump;
+mod gen;
+mod stat;
+
+/// Makes, checks and prints the ORC unwind tables of an arm64 Linux kernel.
+///
+/// The rows come from the compiler's call frame information; each is proved
+/// against the instructions, and what can't be proved is marked unreliable.
+#[derive(Debug, Parser)]
+#[command(name = "orctool", version = version(), after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+
+    /// No progress bar and no summary
+    #[arg(short, long, global = true)]
+    quiet: bool,
+
+    /// A summary even when standard error is not a terminal
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Gen(gen::Arguments),
+    Dump(dump::Arguments),
+    Stat(stat::Arguments),
+}
+
+const EXIT_CODES: &str = "\
+Exit status: 0 fine, 1 findings, 2 could not do it (one line on standard error
+names the file, the section and the offset).
+
+Examples:
+  orctool gen vmlinux.tmp -o orc.o     tables to link into the kernel
+  orctool gen --fill vmlinux           check and complete them after the link
+  orctool gen --module ext4.ko         tables into a module
+  orctool dump vmlinux schedule        the rows of a function
+  orctool stat vmlinux                 coverage and sizes";
+
+/// The version, and the hash of the table format: what a kernel build compares.
+fn version() -> &'static str {
+    static VERSION: OnceLock<String> = OnceLock::new();
+    VERSION.get_or_init(|| {
+        let hash = orc::format::FORMAT_HASH;
+        format!("{} format {hash:08x}", env!("CARGO_PKG_VERSION"))
+    })
+}
+
+/// What a command found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing to report: exit status 0.
+    Fine,
+    /// Something that a person should look at: exit status 1.
+    Findings,
+}
+
+/// Runs the command that the arguments of the process ask for.
+///
+/// Returns the exit status. Errors are one line on standard error.
+pub fn run() -> u8 {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version go to standard output and are no failure.
+            let code = if error.use_stderr() { 2 } else { 0 };
+            let _ = error.print();
+            return code;
+        }
+    };
+    let verbosity = match (arguments.quiet, arguments.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (_, true) => Verbosity::Verbose,
+        _ => Verbosity::Normal,
+    };
+    let result = match arguments.command {
+        Command::Gen(arguments) => gen::run(&arguments, verbosity),
+        Command::Dump(arguments) => dump::run(&arguments, verbosity),
+        Command::Stat(arguments) => stat::run(&arguments, verbosity),
+    };
+    match result {
+        Ok(Outcome::Fine) => 0,
+        Ok(Outcome::Findings) => 1,
+        Err(error) => {
+            eprintln!("orctool: {error}");
+            error.exit_code()
+        }
+    }
+}
+
+/// Prints a command's output. A reader that has gone away (`| head`) is no error.
+fn print(text: &str) -> Result<(), Error> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::io("standard output".as_ref())(e))
+        }
+        _ => Ok(()),
+    }
+}

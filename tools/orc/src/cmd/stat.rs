@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! `orctool stat`: what the tables cover, and what they and others take.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{print, Outcome};
+use crate::error::Error;
+use crate::input::Input;
+use crate::progress::Verbosity;
+use crate::stat::{Section, Stat};
+use crate::{output, tables};
+
+/// Print what the tables cover and how large they are
+///
+/// Sizes stand beside those of .eh_frame, of .sframe (its own size when the file
+/// has one, else what SFrame version 2 would take for the same CFI) and of the
+/// x86 ORC layout (ten bytes a row, and four for each 256 bytes of text).
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  orctool stat vmlinux
+  orctool stat --json ext4.ko")]
+pub(super) struct Arguments {
+    /// vmlinux, FILE.ko or FILE.o
+    elf: PathBuf,
+
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments, _: Verbosity) -> Result<Outcome, Error> {
+    let file = &arguments.elf;
+    let data = output::read(file)?;
+    let input = Input::read(&data).map_err(|e| e.in_file(file))?;
+    let tables = tables::of(&input).map_err(|e| e.in_file(file))?;
+    let stat = Stat::new(&input, &tables);
+    if arguments.json {
+        let json = serde_json::to_string_pretty(&stat);
+        let json = json.map_err(|e| Error::Usage(e.to_string()))?;
+        print(&(json + "\n"))?;
+    } else {
+        print(&text(&stat))?;
+    }
+    Ok(Outcome::Fine)
+}
+
+fn text(stat: &Stat) -> String {
+    let mut out = String::new();
+    for section in &stat.sections {
+        coverage(&mut out, section);
+    }
+    let _ = writeln!(out, "sizes in bytes");
+    let mut size = |name: &str, bytes: Option<u64>| {
+        if let Some(bytes) = bytes {
+            let _ = writeln!(out, "  {name:<28} {bytes:>10}");
+        }
+    };
+    size("orc", Some(stat.table_bytes));
+    size("call frame information", stat.cfi_bytes);
+    size(".sframe", stat.sframe_bytes);
+    size("SFrame v2, estimated", stat.sframe_estimate_bytes);
+    size("x86 ORC layout", Some(stat.x86_orc_bytes));
+    out
+}
+
+fn coverage(out: &mut String, section: &Section) {
+    let _ = writeln!(
+        out,
+        "{}: {} bytes, {} functions, {} of them without CFI",
+        section.name, section.text_bytes, section.functions, section.functions_without_cfi
+    );
+    let all = section.instructions.total().max(1) as f64;
+    for (name, count) in section.instructions.classes() {
+        let percent = count as f64 * 100.0 / all;
+        let _ = writeln!(out, "  {name:<28} {count:>10} instructions {percent:7.3} %");
+    }
+    let per_row = section.table_bytes as f64 / section.rows.max(1) as f64;
+    let _ = writeln!(
+        out,
+        "  {} rows, {} rules, {} bytes of table, {per_row:.2} bytes a row",
+        section.rows, section.rules, section.table_bytes
+    );
+}

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Which functions a text section holds: the ranges that CFI describes, and the
+//! symbols of what it does not describe (assembly).
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use object::elf;
+
+use crate::cfi::Described;
+use crate::elf::{Image, Symbol};
+use crate::text::{Function, Kind};
+
+/// Delimiters, in the kernel's linker script, of text that follows conventions of
+/// its own and never runs on a task's stack (`arch/arm64/kernel/vmlinux.lds.S`).
+const FOREIGN: [(&str, &str); 6] = [
+    ("__hyp_idmap_text_start", "__hyp_idmap_text_end"),
+    ("__hyp_text_start", "__hyp_text_end"),
+    ("__idmap_text_start", "__idmap_text_end"),
+    ("__entry_tramp_text_start", "__entry_tramp_text_end"),
+    ("__hibernate_exit_text_start", "__hibernate_exit_text_end"),
+    ("__relocate_new_kernel_start", "__relocate_new_kernel_end"),
+];
+
+/// The parts of a section that are refused as foreign, sorted, without overlap.
+pub fn foreign(image: &Image<'_>, section: usize) -> Vec<Range<u64>> {
+    let text = &image.sections[section];
+    let mut found: Vec<Range<u64>> = Vec::new();
+    for (start, end) in FOREIGN {
+        let limits = image.symbol_address(start).zip(image.symbol_address(end));
+        let Some((start, end)) = limits.filter(|_| !image.relocatable) else {
+            continue;
+        };
+        let start = start.max(text.address);
+        let end = end.min(text.end());
+        if start < end {
+            found.push(start - text.address..end - text.address);
+        }
+    }
+    found.sort_by_key(|range| range.start);
+    let mut merged: Vec<Range<u64>> = Vec::new();
+    for range in found {
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
+        }
+    }
+    merged
+}
+
+/// The functions of a section outside its foreign parts, sorted, without overlap.
+pub fn functions(
+    image: &Image<'_>,
+    section: usize,
+    cfi: &[Described],
+    foreign: &[Range<u64>],
+) -> Vec<Function> {
+    let symbols = Symbols::new(image, section);
+    let mut functions: Vec<Function> = cfi
+        .iter()
+        .filter(|entry| entry.section == section)
+        .map(|entry| symbols.described(entry))
+        .collect();
+    functions.sort_by_key(|f| f.start);
+    let bare = symbols.bare(&functions);
+    functions.extend(bare);
+    functions.sort_by_key(|f| f.start);
+    functions.retain(|f| !foreign.iter().any(|r| f.start < r.end && r.start < f.end));
+    functions
+}
+
+/// Data in a section, by its mapping symbols: from each `$d` to the next `$x`.
+pub fn data(image: &Image<'_>, section: usize) -> Vec<Range<u64>> {
+    let text = &image.sections[section];
+    let mut marks: Vec<(u64, bool)> = image
+        .symbols
+        .iter()
+        .filter(|s| s.section == Some(section))
+        .filter_map(|s| Some((s.address.checked_sub(text.address)?, is_data_mark(&s.name)?)))
+        .collect();
+    marks.sort_unstable();
+    let mut data = Vec::new();
+    let mut start = None;
+    for (at, is_data) in marks {
+        match (start, is_data) {
+            (None, true) => start = Some(at),
+            (Some(from), false) if from < at => {
+                data.push(from..at);
+                start = None;
+            }
+            (Some(_), false) => start = None,
+            _ => {}
+        }
+    }
+    if let Some(from) = start {
+        data.push(from..text.data.len() as u64);
+    }
+    data
+}
+
+/// Whether a mapping symbol starts data (`$d`) or instructions (`$x`).
+fn is_data_mark(name: &str) -> Option<bool> {
+    let mark = name.strip_prefix('$')?;
+    let (kind, rest) = mark.split_at_checked(1)?;
+    if !rest.is_empty() && !rest.starts_with('.') {
+        return None;
+    }
+    match kind {
+        "d" => Some(true),
+        "x" => Some(false),
+        _ => None,
+    }
+}
+
+/// The symbols of one section that may name a function.
+struct Symbols<'i> {
+    /// By offset, the symbol that names what starts there.
+    named: BTreeMap<u64, &'i Symbol<'i>>,
+    text_address: u64,
+    text_bytes: u64,
+}
+
+impl<'i> Symbols<'i> {
+    fn new(image: &'i Image<'i>, section: usize) -> Self {
+        let text = &image.sections[section];
+        let mut named: BTreeMap<u64, &'i Symbol<'i>> = BTreeMap::new();
+        for symbol in image.symbols.iter().filter(|s| s.section == Some(section)) {
+            let is_code = [elf::STT_FUNC.0, elf::STT_NOTYPE.0].contains(&symbol.kind);
+            let Some(offset) = symbol.address.checked_sub(text.address) else {
+                continue;
+            };
+            if !is_code || symbol.name.is_empty() || is_data_mark(&symbol.name).is_some() {
+                continue;
+            }
+            let current = named.entry(offset).or_insert(symbol);
+            if rank(symbol) < rank(current) {
+                *current = symbol;
+            }
+        }
+        Self {
+            named,
+            text_address: text.address,
+            text_bytes: text.data.len() as u64,
+        }
+    }
+
+    /// The function that CFI describes.
+    fn described(&self, entry: &Described) -> Function {
+        let symbol = self.named.get(&entry.range.start);
+        let kind = match symbol {
+            Some(symbol) if symbol.kind == elf::STT_FUNC.0 => Kind::Func,
+            _ => Kind::Code,
+        };
+        let name = match symbol {
+            Some(symbol) => symbol.name.to_string(),
+            None => self.name_inside(entry.range.start),
+        };
+        Function {
+            name,
+            start: entry.range.start,
+            end: entry.range.end,
+            kind,
+            claims: Some(entry.claims.clone()),
+        }
+    }
+
+    /// The name of a place that has no symbol of its own.
+    fn name_inside(&self, offset: u64) -> String {
+        match self.named.range(..=offset).next_back() {
+            Some((start, symbol)) => format!("{}+{:#x}", symbol.name, offset - start),
+            None => format!("{:#x}", self.text_address + offset),
+        }
+    }
+
+    /// The functions without CFI. `described` is sorted.
+    ///
+    /// Only a symbol that CFI does not touch at all can be entered as a function:
+    /// what is left beside an FDE, or where symbols overlap, is `Kind::Code`.
+    fn bare(&self, described: &[Function]) -> Vec<Function> {
+        let mut bare: Vec<Function> = Vec::new();
+        for (start, symbol) in &self.named {
+            // An instruction has four bytes; symbols of other places are data.
+            let end = start.saturating_add(symbol.size).min(self.text_bytes) & !3;
+            if start % 4 != 0 || end <= *start {
+                continue;
+            }
+            let function = Function {
+                name: symbol.name.to_string(),
+                start: *start,
+                end,
+                kind: if symbol.kind == elf::STT_FUNC.0 {
+                    Kind::Func
+                } else {
+                    Kind::Code
+                },
+                claims: None,
+            };
+            match bare.last_mut() {
+                Some(last) if *start < last.end => merge(last, &function),
+                _ => bare.push(function),
+            }
+        }
+        bare.into_iter()
+            .flat_map(|function| beside(function, described))
+            .collect()
+    }
+}
+
+/// Which of two symbols at one place names the function: a sized one, a function,
+/// a global one, then the first by name.
+fn rank<'s>(symbol: &'s Symbol<'_>) -> (bool, bool, bool, &'s str) {
+    (
+        symbol.size == 0,
+        symbol.kind != elf::STT_FUNC.0,
+        symbol.binding == elf::STB_LOCAL.0,
+        &symbol.name,
+    )
+}
+
+/// Adds a symbol that starts inside `outer`.
+fn merge(outer: &mut Function, inner: &Function) {
+    // A function within a function is one more entry into it. Two that merely
+    // overlap have no common entry, so neither is one.
+    if inner.end > outer.end || inner.kind != outer.kind {
+        outer.end = outer.end.max(inner.end);
+        outer.kind = Kind::Code;
+    }
+}
+
+/// What `described` leaves of a function without CFI.
+fn beside(function: Function, described: &[Function]) -> Vec<Function> {
+    let first = described.partition_point(|d| d.end <= function.start);
+    let overlapping: Vec<&Function> = described[first..]
+        .iter()
+        .take_while(|d| d.start < function.end)
+        .collect();
+    if overlapping.is_empty() {
+        return vec![function];
+    }
+    let mut rest = Vec::new();
+    let mut at = function.start;
+    for d in overlapping {
+        if at < d.start {
+            rest.push(remainder(&function, at, d.start));
+        }
+        at = at.max(d.end);
+    }
+    if at < function.end {
+        rest.push(remainder(&function, at, function.end));
+    }
+    rest
+}
+
+fn remainder(function: &Function, start: u64, end: u64) -> Function {
+    Function {
+        name: format!("{}+{:#x}", function.name, start - function.start),
+        start,
+        end,
+        kind: Kind::Code,
+        claims: None,
+    }
+}

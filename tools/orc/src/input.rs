@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Everything that the proof and the tables need from one ELF file.
+
+use std::ops::Range;
+
+use object::elf;
+
+use crate::cfi::{self, Cfi};
+use crate::elf::{Image, Section};
+use crate::error::Fault;
+use crate::text::{Target, TextSection};
+use crate::{functions, patches};
+
+/// Name of the section with a table, or its start: a module's tables are named
+/// after the text they describe (`.orc_unwind.init.text`).
+pub const TABLE_SECTION: &str = ".orc_unwind";
+
+/// A build-id, as the table's header holds it.
+pub type BuildId = [u8; orc::format::BUILD_ID_BYTES];
+
+/// One ELF file, read.
+#[derive(Debug)]
+pub struct Input<'d> {
+    /// The file.
+    pub image: Image<'d>,
+    /// Its CFI, if it has any.
+    pub cfi: Option<Cfi>,
+    /// Its text: `.text` of a kernel, every text section of an object.
+    pub texts: Vec<Text>,
+}
+
+/// A text section that gets a table.
+#[derive(Debug)]
+pub struct Text {
+    /// Its index in the file.
+    pub section: usize,
+    /// What the proof looks at.
+    pub text: TextSection,
+    /// The parts that are refused because they follow other conventions.
+    pub foreign: Vec<Range<u64>>,
+}
+
+impl<'d> Input<'d> {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`] when the file is malformed or not of a kind that we read.
+    pub fn read(data: &'d [u8]) -> Result<Self, Fault> {
+        let image = Image::parse(data)?;
+        let cfi = cfi::read(&image)?;
+        let entries = cfi.as_ref().map_or(&[][..], |cfi| &cfi.entries);
+        let sites = patches::read(&image)?;
+        let mut texts = Vec::new();
+        for (section, header) in image.sections.iter().enumerate() {
+            if !has_table(&image, header) {
+                continue;
+            }
+            let foreign = functions::foreign(&image, section);
+            let patches = sites.iter().filter(|site| site.section == section);
+            let text = TextSection {
+                name: header.name.to_string(),
+                address: if image.relocatable { 0 } else { header.address },
+                bytes: header.data.to_vec(),
+                functions: functions::functions(&image, section, entries, &foreign),
+                branches: branches(&image, section)?,
+                patches: patches.map(|site| site.patch.clone()).collect(),
+                data: functions::data(&image, section),
+            };
+            check_size(&text)?;
+            texts.push(Text {
+                section,
+                text,
+                foreign,
+            });
+        }
+        check_start(&image)?;
+        Ok(Self { image, cfi, texts })
+    }
+
+    /// The same, for a caller that can do nothing without CFI.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`] also when there is text but no CFI.
+    pub fn read_with_cfi(data: &'d [u8]) -> Result<Self, Fault> {
+        let input = Self::read(data)?;
+        match (&input.cfi, input.texts.first()) {
+            (None, Some(text)) => Err(Fault::new(
+                &text.text.name,
+                0,
+                "no CFI describes it: no .eh_frame and no .debug_frame",
+            )),
+            _ => Ok(input),
+        }
+    }
+
+    /// The build-id of the file.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`] when it has none, or one of another length than SHA-1's.
+    pub fn build_id(&self) -> Result<BuildId, Fault> {
+        let notes = self.image.sections.iter();
+        for section in notes.filter(|s| s.kind == elf::SHT_NOTE.0) {
+            if let Some((at, id)) = build_id(section.data) {
+                return id.try_into().map_err(|_| {
+                    let what = format!("build-id of {} bytes instead of 20", id.len());
+                    Fault::new(&*section.name, at as u64, what)
+                });
+            }
+        }
+        Err(Fault::new(".note.gnu.build-id", 0, "no build-id"))
+    }
+}
+
+/// Name of the section for the table of a text section.
+pub fn table_section(relocatable: bool, text: &str) -> String {
+    match relocatable {
+        true => format!("{TABLE_SECTION}{text}"),
+        false => TABLE_SECTION.to_string(),
+    }
+}
+
+/// Whether a section gets a table. Of a kernel, `.text` alone: the other text is
+/// freed after boot or is never on the stack of a task. Of a module, all but what
+/// its loader fills (`arch/arm64/include/asm/module.lds.h`).
+fn has_table(image: &Image<'_>, section: &Section<'_>) -> bool {
+    let filled_by_loader =
+        section.name.ends_with(".plt") || section.name.ends_with(".ftrace_trampoline");
+    section.is_text() && (image.relocatable || section.name == ".text") && !filled_by_loader
+}
+
+/// A table's offsets are 32-bit, and count instructions.
+fn check_size(text: &TextSection) -> Result<(), Fault> {
+    let size = text.bytes.len();
+    if size % 4 != 0 {
+        let what = "ends inside an instruction";
+        return Err(Fault::new(&text.name, size as u64, what));
+    }
+    if u32::try_from(size).is_err() {
+        return Err(Fault::new(&text.name, 0, "4 GiB of text or more"));
+    }
+    Ok(())
+}
+
+/// The kernel looks up offsets from `_stext`.
+fn check_start(image: &Image<'_>) -> Result<(), Fault> {
+    let text = image.section(".text").filter(|_| !image.relocatable);
+    match text.zip(image.symbol_address("_stext")) {
+        Some((text, start)) if start != text.address => {
+            let what = format!("_stext is at {start:#x}, not at the start");
+            Err(Fault::new(".text", 0, what))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn branches(
+    image: &Image<'_>,
+    section: usize,
+) -> Result<std::collections::BTreeMap<u64, Target>, Fault> {
+    let text = &image.sections[section];
+    let relocations = image.relocations(section)?;
+    let branches = relocations.iter().filter(|r| patches::is_branch(r.kind));
+    Ok(branches
+        .map(|r| {
+            let symbol = &image.symbols[r.symbol];
+            let address = symbol.address.wrapping_add_signed(r.addend);
+            let target = match address.checked_sub(text.address) {
+                Some(offset) if symbol.section == Some(section) => Target::Local(offset),
+                _ => Target::External,
+            };
+            (r.offset, target)
+        })
+        .collect())
+}
+
+/// The build-id among notes, and its offset.
+fn build_id(notes: &[u8]) -> Option<(usize, &[u8])> {
+    let word = |at: usize| {
+        let bytes: &[u8; 4] = notes.get(at..)?.first_chunk()?;
+        usize::try_from(u32::from_le_bytes(*bytes)).ok()
+    };
+    let mut at = 0_usize;
+    loop {
+        let (name_bytes, id_bytes, kind) = (word(at)?, word(at + 4)?, word(at + 8)?);
+        let name_at = at.checked_add(12)?;
+        let id_at = name_at.checked_add(name_bytes.checked_next_multiple_of(4)?)?;
+        let name = notes.get(name_at..name_at.checked_add(name_bytes)?)?;
+        let id = notes.get(id_at..id_at.checked_add(id_bytes)?)?;
+        if kind == elf::NT_GNU_BUILD_ID.0 as usize && name == b"GNU\0" {
+            return Some((id_at, id));
+        }
+        at = id_at.checked_add(id_bytes.checked_next_multiple_of(4)?)?;
+    }
+}

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Sites that the running kernel rewrites: alternatives and jump labels.
+//!
+//! `struct alt_instr` (`arch/arm64/include/asm/alternative.h`) gives a site and
+//! either what replaces it or the callback that writes it; `struct jump_entry`
+//! (`include/linux/jump_label.h`) gives a site that is a NOP or a branch.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use object::elf;
+
+use crate::branch;
+use crate::elf::{Image, Section};
+use crate::error::Fault;
+use crate::text::Patch;
+
+const NOP: u32 = 0xd503_201f;
+
+/// `ARM64_CB_BIT` of `alt_instr::cpucap`: `alt_offset` is a callback.
+const CALLBACK: u16 = 1 << 15;
+const ALT_BYTES: usize = 12;
+const JUMP_BYTES: usize = 16;
+
+/// The kernel's callback that writes NOPs (`arch/arm64/kernel/alternative.c`),
+/// which `alternative_has_cap_likely()` uses. What others write is not known.
+const NOP_CALLBACK: &str = "alt_cb_patch_nops";
+
+/// A patch, and the text section that it is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// Index of the section.
+    pub section: usize,
+    /// The patch.
+    pub patch: Patch,
+}
+
+/// All sites of a file, by section and offset.
+///
+/// # Errors
+///
+/// A [`Fault`] when a table is malformed or a site is not text.
+pub fn read(image: &Image<'_>) -> Result<Vec<Site>, Fault> {
+    let mut sites = Vec::new();
+    let known = Known::new(image)?;
+    for table in Table::alternatives(image)? {
+        table.each(ALT_BYTES, |at| table.alternative(at, &known), &mut sites)?;
+    }
+    for table in Table::jumps(image)? {
+        table.each(JUMP_BYTES, |at| table.jump(at), &mut sites)?;
+    }
+    sites.sort_by(|a, b| (a.section, a.patch.offset).cmp(&(b.section, b.patch.offset)));
+    Ok(sites)
+}
+
+/// What is looked up once for all alternatives.
+struct Known {
+    /// Address of the callback that writes NOPs, in a linked file.
+    nop_callback: Option<u64>,
+    /// Sections and offsets of branches whose target a relocation gives.
+    branches: BTreeSet<(usize, u64)>,
+}
+
+impl Known {
+    fn new(image: &Image<'_>) -> Result<Self, Fault> {
+        let mut branches = BTreeSet::new();
+        for (index, _) in image
+            .sections
+            .iter()
+            .enumerate()
+            .filter(|(_, s)| s.is_text())
+        {
+            let relocations = image.relocations(index)?;
+            let relocated = relocations.iter().filter(|r| is_branch(r.kind));
+            branches.extend(relocated.map(|r| (index, r.offset)));
+        }
+        let nop_callback = image.symbol_address(NOP_CALLBACK);
+        Ok(Self {
+            nop_callback: nop_callback.filter(|_| !image.relocatable),
+            branches,
+        })
+    }
+}
+
+/// One table of sites: part of a section, relocated.
+struct Table<'i, 'd> {
+    image: &'i Image<'d>,
+    index: usize,
+    bytes: Cow<'d, [u8]>,
+    range: Range<usize>,
+    /// Offsets of the distances to the callback that writes NOPs, by relocation.
+    nop_callbacks: BTreeSet<u64>,
+}
+
+impl<'i, 'd> Table<'i, 'd> {
+    fn alternatives(image: &'i Image<'d>) -> Result<Vec<Self>, Fault> {
+        Self::sections(image, ".altinstructions")
+    }
+
+    /// `__jump_table` is a section of a module, and a part of `.rodata` between
+    /// two symbols in a kernel.
+    fn jumps(image: &'i Image<'d>) -> Result<Vec<Self>, Fault> {
+        if image.relocatable {
+            return Self::sections(image, "__jump_table");
+        }
+        let start = image.symbol_address("__start___jump_table");
+        let Some((start, end)) = start.zip(image.symbol_address("__stop___jump_table")) else {
+            return Ok(Vec::new());
+        };
+        let holds = |s: &Section<'_>| s.is_loaded() && s.address <= start && end <= s.end();
+        let index = image.sections.iter().position(|s| start < end && holds(s));
+        Ok(index
+            .map(|index| {
+                let section = &image.sections[index];
+                let first = (start - section.address) as usize;
+                Self {
+                    image,
+                    index,
+                    bytes: Cow::Borrowed(section.data),
+                    range: first..first + (end - start) as usize,
+                    nop_callbacks: BTreeSet::new(),
+                }
+            })
+            .into_iter()
+            .collect())
+    }
+
+    fn sections(image: &'i Image<'d>, name: &str) -> Result<Vec<Self>, Fault> {
+        let mut found = Vec::new();
+        for (index, section) in image.sections.iter().enumerate() {
+            if section.name == name {
+                let bytes = image.relocated(index)?;
+                let relocations = image.relocations(index)?;
+                let named = |symbol: usize| image.symbols[symbol].name == NOP_CALLBACK;
+                let nops = relocations.iter().filter(|r| named(r.symbol));
+                found.push(Self {
+                    image,
+                    index,
+                    range: 0..bytes.len(),
+                    bytes,
+                    nop_callbacks: nops.map(|r| r.offset).collect(),
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads each entry of this size.
+    fn each(
+        &self,
+        size: usize,
+        read: impl Fn(usize) -> Result<Option<Site>, Fault>,
+        sites: &mut Vec<Site>,
+    ) -> Result<(), Fault> {
+        let whole = self.range.len() / size * size;
+        if whole != self.range.len() {
+            return Err(self.fault(self.range.start + whole, "truncated entry"));
+        }
+        for at in self.range.clone().step_by(size) {
+            sites.extend(read(at)?);
+        }
+        Ok(())
+    }
+
+    fn fault(&self, at: usize, what: &str) -> Fault {
+        Fault::new(&*self.image.sections[self.index].name, at as u64, what)
+    }
+
+    /// The address that the 32-bit distance at this offset points to.
+    fn pointee(&self, at: usize) -> u64 {
+        let mut distance = [0; 4];
+        distance.copy_from_slice(&self.bytes[at..at + 4]);
+        let place = self.image.sections[self.index].address + at as u64;
+        place.wrapping_add_signed(i64::from(i32::from_le_bytes(distance)))
+    }
+
+    fn alternative(&self, at: usize, known: &Known) -> Result<Option<Site>, Fault> {
+        let [len, alt_len] = [self.bytes[at + 10], self.bytes[at + 11]].map(u64::from);
+        let capability = u16::from_le_bytes([self.bytes[at + 8], self.bytes[at + 9]]);
+        let (section, offset) = self.site(at, len)?;
+        if len == 0 {
+            return Ok(None);
+        }
+        let replacement = if capability & CALLBACK == 0 {
+            if alt_len != len {
+                return Err(self.fault(at, "replacement of another length"));
+            }
+            let address = self.pointee(at + 4);
+            let from = self.image.text_at(address);
+            let (other, from) = from.ok_or_else(|| self.fault(at, "replacement is not text"))?;
+            let source = Source {
+                section: other,
+                offset: from,
+                len,
+            };
+            self.replacement(at, &source, (section, offset), known)?
+        } else if self.is_nop_callback(at + 4, known) {
+            vec![NOP; (len / 4) as usize]
+        } else {
+            Vec::new()
+        };
+        Ok(Some(Site {
+            section,
+            patch: Patch {
+                offset,
+                len,
+                replacement,
+            },
+        }))
+    }
+
+    /// A jump label's site holds either a NOP or the branch: we return the one
+    /// that the file does not hold.
+    fn jump(&self, at: usize) -> Result<Option<Site>, Fault> {
+        let (section, offset) = self.site(at, 4)?;
+        let target = self.image.text_at(self.pointee(at + 4));
+        let (target_section, target) =
+            target.ok_or_else(|| self.fault(at, "target is not text"))?;
+        let text = &self.image.sections[section];
+        let is_nop = word(text.data, offset) == Some(NOP);
+        let replacement = match is_nop {
+            false => Some(NOP),
+            true if target_section == section => {
+                branch::with_distance(0x1400_0000, target as i64 - offset as i64)
+            }
+            true => None,
+        };
+        Ok(Some(Site {
+            section,
+            patch: Patch {
+                offset,
+                len: 4,
+                replacement: replacement.into_iter().collect(),
+            },
+        }))
+    }
+
+    /// The site of the entry at this offset, `len` bytes of text.
+    fn site(&self, at: usize, len: u64) -> Result<(usize, u64), Fault> {
+        let site = self.image.text_at(self.pointee(at));
+        let (section, offset) = site.ok_or_else(|| self.fault(at, "site is not text"))?;
+        let size = self.image.sections[section].data.len() as u64;
+        if offset % 4 != 0 || len % 4 != 0 || offset + len > size {
+            return Err(self.fault(at, "site is not whole instructions"));
+        }
+        Ok((section, offset))
+    }
+
+    fn is_nop_callback(&self, at: usize, known: &Known) -> bool {
+        match known.nop_callback {
+            Some(address) => self.pointee(at) == address,
+            None => self.nop_callbacks.contains(&(at as u64)),
+        }
+    }
+
+    /// The words of a replacement as `get_alt_insn()` writes them at the site;
+    /// none when a branch in it can't be told from here.
+    fn replacement(
+        &self,
+        at: usize,
+        source: &Source,
+        site: (usize, u64),
+        known: &Known,
+    ) -> Result<Vec<u32>, Fault> {
+        let text = &self.image.sections[source.section];
+        let mut words = Vec::new();
+        for distance in (0..source.len).step_by(4) {
+            let from = source.offset + distance;
+            let old = word(text.data, from).ok_or_else(|| self.fault(at, "replacement cut off"))?;
+            let external = known.branches.contains(&(source.section, from));
+            let new = match branch::distance(old) {
+                None => Some(old),
+                Some(_) if external => None,
+                Some(by) => {
+                    let target = from.wrapping_add_signed(by);
+                    let inside = (source.offset..=source.offset + source.len).contains(&target);
+                    if inside {
+                        Some(old)
+                    } else {
+                        let to = text.address.wrapping_add(target);
+                        let place = self.image.sections[site.0].address + site.1 + distance;
+                        branch::with_distance(old, to.wrapping_sub(place) as i64)
+                    }
+                }
+            };
+            match new {
+                Some(new) => words.push(new),
+                None => return Ok(Vec::new()),
+            }
+        }
+        Ok(words)
+    }
+}
+
+/// Where the replacement of an alternative stands.
+struct Source {
+    section: usize,
+    offset: u64,
+    len: u64,
+}
+
+fn word(bytes: &[u8], offset: u64) -> Option<u32> {
+    let bytes = bytes.get(usize::try_from(offset).ok()?..)?;
+    bytes.first_chunk().map(|word| u32::from_le_bytes(*word))
+}
+
+/// Whether a relocation of this type gives a branch its target.
+pub fn is_branch(kind: u32) -> bool {
+    [
+        elf::R_AARCH64_CALL26,
+        elf::R_AARCH64_JUMP26,
+        elf::R_AARCH64_CONDBR19,
+        elf::R_AARCH64_TSTBR14,
+    ]
+    .contains(&elf::RelocationType(kind))
+}

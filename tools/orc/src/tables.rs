@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The tables of a file: those that it carries, or those that its CFI gives.
+
+use orc::table::Table;
+
+use crate::error::Fault;
+use crate::generate;
+use crate::input::{table_section, Input, Text};
+use crate::table::{self, Rows};
+
+/// The table of one text section.
+#[derive(Debug)]
+pub struct Described<'i> {
+    /// The section.
+    pub text: &'i Text,
+    /// Its rows.
+    pub rows: Rows,
+    /// Size of the table in bytes.
+    pub bytes: u64,
+    /// Number of distinct rules.
+    pub rules: u32,
+    /// Whether the file carries the table; else it has been generated.
+    pub carried: bool,
+}
+
+/// The table of each text section of a file.
+///
+/// # Errors
+///
+/// A [`Fault`] when the file has neither tables nor CFI, or a table that the
+/// kernel would refuse.
+pub fn of<'i>(input: &'i Input<'_>) -> Result<Vec<Described<'i>>, Fault> {
+    let texts = input.texts.iter();
+    texts.map(|text| described(input, text)).collect()
+}
+
+fn described<'i>(input: &'i Input<'_>, text: &'i Text) -> Result<Described<'i>, Fault> {
+    let name = table_section(input.image.relocatable, &text.text.name);
+    if let Some(section) = input.image.section(&name) {
+        return carried(text, &name, section.data);
+    }
+    if input.cfi.is_none() {
+        let what = "neither a table nor CFI describes it";
+        return Err(Fault::new(&text.text.name, 0, what));
+    }
+    let proofs = generate::prove(text, || ());
+    let rows = generate::rows(text, &proofs);
+    let fault = |what: String| Fault::new(&text.text.name, 0, what);
+    let bytes = table::write(&rows, &[0; 20]).map_err(|e| fault(e.to_string()))?;
+    let table = Table::accepted(&bytes).ok_or_else(|| fault("unreadable table".into()))?;
+    Ok(Described {
+        text,
+        rules: table.header().rules,
+        bytes: bytes.len() as u64,
+        rows,
+        carried: false,
+    })
+}
+
+fn carried<'i>(text: &'i Text, name: &str, bytes: &[u8]) -> Result<Described<'i>, Fault> {
+    let fault = |what: &str| Fault::new(name, 0, what);
+    // Whether it is of this build is the kernel's question; here it is read. Before
+    // `gen --fill` it has no build-id.
+    let header = orc::format::Header::decode(bytes).map_err(|_| fault("not a table"))?;
+    let table = Table::new(bytes, &header.build_id).map_err(|e| fault(e.name()))?;
+    if u64::from(header.text_bytes) != text.text.bytes.len() as u64 {
+        return Err(fault("describes text of another size"));
+    }
+    Ok(Described {
+        text,
+        rows: Rows {
+            text_bytes: header.text_bytes,
+            rows: table.rows().collect(),
+        },
+        bytes: bytes.len() as u64,
+        rules: header.rules,
+        carried: true,
+    })
+}
