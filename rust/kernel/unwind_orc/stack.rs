@@ -119,3 +119,47 @@ impl Stacks<'_> {
         Some(unsafe { word.read_volatile() })
     }
 }
+
+#[cfg(CONFIG_UNWIND_ORC_KUNIT_TEST)]
+#[macros::kunit_tests(rust_unwind_orc_stack)]
+mod tests {
+    use super::*;
+    use crate::task::Task;
+
+    #[test]
+    fn reads_whole_words_of_the_stack_and_nothing_else() {
+        // SAFETY: The current task owns a stack, at least until the end of this test. A test can be
+        // preempted, so no stack of the CPU is included.
+        let stacks = unsafe { Stacks::of_task(Task::current_raw()) };
+        let StackRange { low, high } = stacks.ranges()[0];
+
+        assert!(low != 0);
+        assert!(stacks.read(low).is_some());
+        assert!(stacks.read(high - 8).is_some());
+
+        assert!(stacks.read(low - 8).is_none());
+        assert!(stacks.read(high).is_none());
+        assert!(stacks.read(low + 4).is_none());
+        assert!(stacks.read(high - 4).is_none());
+        assert!(stacks.read(0).is_none());
+        assert!(stacks.read(u64::MAX - 7).is_none());
+    }
+
+    #[test]
+    fn reads_what_is_there() {
+        let word = 0x0123_4567_89ab_cdef_u64;
+        let address = ptr::from_ref(core::hint::black_box(&word)).expose_provenance() as u64;
+        // SAFETY: As above.
+        let stacks = unsafe { Stacks::of_task(Task::current_raw()) };
+
+        assert_eq!(stacks.read(address), Some(word));
+    }
+
+    #[test]
+    fn reads_nothing_where_there_is_no_stack() {
+        let stacks = Stacks::none();
+
+        assert!(stacks.read(0).is_none());
+        assert!(stacks.read(8).is_none());
+    }
+}
