@@ -15,7 +15,10 @@ LOG_DIR=$BUILD/log
 # What a fresh clone can use again lives outside the checkout.
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/unwind-orc
 JOBS=${JOBS:-$(nproc)}
-export TOP BUILD LOG_DIR CACHE JOBS
+export JOBS
+# What "make" tells the makes below it (our options, a job server) is not for
+# the kernel's.
+unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL
 
 # The kernel series the patches are for.
 KERNEL_SERIES=7.3

@@ -57,6 +57,7 @@ package_table() {
 		python3|have python3|the kernel build's generators
 		kmod|have depmod|depmod for the guest's modules
 		cpio|have cpio|packs the guest's root file system
+		shellcheck|have shellcheck|lints (make check)
 		rsync|have rsync|copies only what changed into the kernel tree
 		xz-utils|have xz|unpacks the kernel source
 		git|have git|applies the patches
