@@ -77,8 +77,9 @@ impl<W: Walker> Registration<W> {
     /// Those of `unwind_orc_register()`: there is a walker already, or the table of the kernel
     /// itself is not there or was not accepted.
     pub fn new() -> Result<Self> {
-        // SAFETY: `OPS` and its entries are part of the module that `W` is part of. `drop()`
-        // unregisters them, and waits for their callers, before that module goes.
+        // SAFETY: `OPS` and its entries are part of the module that `W` is part of, whose own data
+        // holds this, as it does every registration. That is dropped before the module goes, and
+        // `drop()` unregisters `OPS` and waits until nobody is in its entries.
         to_result(unsafe { bindings::unwind_orc_register(Self::OPS) })?;
 
         // INVARIANT: It was registered just now.
