@@ -64,6 +64,7 @@ host_crates() {
 bash "$TOP/scripts/setup.sh"
 results_begin
 check "shellcheck" shellcheck check_shell
+check "the counting of results" ktap-counting bash "$TOP/scripts/tests/ktap.sh"
 host_crates
 bash "$TOP/scripts/kernel.sh"
 kernel_make_args

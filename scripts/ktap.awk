@@ -81,8 +81,12 @@ function script_result(    name) {
 function nested_result(line) {
 	parse(line)
 	nested++
-	if (outcome == "fail")
+	if (outcome == "fail") {
 		nested_failed++
+		if (why == "" && last != "")
+			why = "last line: " last
+	}
+	last = ""
 	emit(outcome, section ": " script ": " what, why)
 }
 
@@ -122,14 +126,26 @@ kind == "kselftest" && /^# .*(SKIP: |skip all tests: )/ {
 }
 kind == "kselftest" && /^# ./ { last = substr($0, 3); next }
 
-kind == "kunit" && /^    # Subtest: / { suite = $3; start_suite(); suite = substr($0, index($0, ": ") + 2); next }
+kind == "kunit" && /^    # Subtest: / {
+	start_suite()
+	suite = substr($0, index($0, ": ") + 2)
+	next
+}
 kind == "kunit" && /^    1\.\.[0-9]+/ { case_plan = substr($0, 8) + 0; next }
 kind == "kunit" && /^    (not )?ok / {
 	line = $0
 	sub(/^    /, "", line)
 	parse(line)
 	cases++
+	if (outcome == "fail" && why == "")
+		why = last
 	emit(outcome, section ": " suite ": " what, why)
+	last = ""
+	next
+}
+kind == "kunit" && /^    # ./ {
+	last = $0
+	sub(/^[ #]*/, "", last)
 	next
 }
 kind == "kunit" && /^(not )?ok / {
