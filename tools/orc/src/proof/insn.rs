@@ -147,19 +147,43 @@ pub enum Step {
     /// These registers take a value that is not modelled.
     Writes(Regs),
     /// `to = from + by`; a plain move when `by` is 0.
-    Add { to: Reg, from: Reg, by: i64 },
+    Add {
+        /// What is written.
+        to: Reg,
+        /// What is added to.
+        from: Reg,
+        /// How much.
+        by: i64,
+    },
     /// `to = from ± (by << shift)`, all 64 bits of `by`.
     AddRegister {
+        /// What is written.
         to: Reg,
+        /// What is added to or subtracted from.
         from: Reg,
+        /// What is added or subtracted.
         by: Reg,
+        /// By how many bits that is shifted left.
         shift: u32,
+        /// Whether it is subtracted.
         subtract: bool,
     },
     /// `to = value`.
-    Constant { to: Reg, value: u64 },
-    /// `movk`: 16 bits of `to` are replaced, at bit `shift`.
-    Insert { to: Reg, bits: u16, shift: u32 },
+    Constant {
+        /// What is written.
+        to: Reg,
+        /// The value.
+        value: u64,
+    },
+    /// `movk`: 16 bits of `to` are replaced.
+    Insert {
+        /// What is changed.
+        to: Reg,
+        /// The new bits.
+        bits: u16,
+        /// The number of the lowest bit replaced.
+        shift: u32,
+    },
     /// A pointer authentication code is added to, checked in or taken off a
     /// register. A return address stays the return address.
     Sign(Reg),
@@ -332,6 +356,3 @@ const fn signed(word: u32, low: u32, width: u32) -> i64 {
 const fn bit(word: u32, bit: u32) -> bool {
     word >> bit & 1 == 1
 }
-
-#[cfg(test)]
-mod tests;

@@ -70,12 +70,9 @@ const fn pair_from(number: u32) -> Regs {
 
 fn hint_or_state(word: u32) -> Step {
     match field(word, 12, 4) {
-        0b0010 if field(word, 16, 3) == 0b011 && field(word, 0, 5) == 31 => {
-            hint(field(word, 5, 7))
-        }
-        // Barriers; wfet and wfit, which read Rt.
-        0b0011 | 0b0000 => Step::Nothing,
-        0b0001 => Step::Nothing,
+        0b0010 if field(word, 16, 3) == 0b011 && field(word, 0, 5) == 31 => hint(field(word, 5, 7)),
+        // wfet and wfit, which read Rt; barriers.
+        0b0001 | 0b0011 => Step::Nothing,
         // msr of a PSTATE field. SPSel decides which stack pointer SP is.
         0b0100 if field(word, 16, 3) == 0b000 && field(word, 5, 3) == 0b101 => {
             Step::Writes(Regs::NONE.with(Reg::SP))
@@ -121,11 +118,11 @@ fn register(word: u32) -> Insn {
         return Insn::UNKNOWN;
     }
     match (field(word, 21, 4), target) {
-        (0b0000, Some(_)) if is_plain => Insn::flow(Flow::IndirectJump),
-        (0b0001, Some(_)) if is_plain => Insn::flow(Flow::IndirectCall),
+        (0b0000, _) if is_plain => Insn::flow(Flow::IndirectJump),
+        (0b0001, _) if is_plain => Insn::flow(Flow::IndirectCall),
         (0b0010, Some(reg)) if is_plain => Insn::flow(Flow::Return(reg)),
-        (0b0000 | 0b1000, Some(_)) if is_signed => Insn::flow(Flow::IndirectJump),
-        (0b0001 | 0b1001, Some(_)) if is_signed => Insn::flow(Flow::IndirectCall),
+        (0b0000 | 0b1000, _) if is_signed => Insn::flow(Flow::IndirectJump),
+        (0b0001 | 0b1001, _) if is_signed => Insn::flow(Flow::IndirectCall),
         // retaa, retab; retaasppcr, retabsppcr name a modifier in bits 4..0.
         (0b0010, None) if is_signed => Insn::flow(Flow::Return(Reg::X30)),
         (0b0100 | 0b0101, None) => Insn::flow(Flow::ExceptionReturn),

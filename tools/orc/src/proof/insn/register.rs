@@ -102,9 +102,10 @@ fn one_or_two_sources(word: u32) -> Step {
 /// `rbit`, `rev`, `clz`, …; with bits 20..16 = 1, pointer authentication, whose
 /// forms that take no operand modify x30 and have 30 as their destination.
 fn one_source(word: u32) -> Step {
+    let is_authentication = bit(word, 31) && !bit(word, 29);
     match (field(word, 16, 5), Reg::or_zero(word)) {
-        (0b00001, Some(to)) => Step::Sign(to),
-        (0b00000, _) => Step::writes_or_zero(word),
+        (0b00001, Some(to)) if is_authentication => Step::Sign(to),
+        (0b00000 | 0b00001, _) => Step::writes_or_zero(word),
         _ => unallocated(word),
     }
 }

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! One function, decoded: its instructions, what the kernel may patch them to,
+//! where its blocks start, and which claim covers each instruction.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::claim::{Claim, Claims};
+use crate::text::{Function, Patch, Target, TextSection};
+
+use super::insn::{Flow, Insn};
+
+/// Where a branch of a function goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// An instruction of the function, by number.
+    Inside(usize),
+    /// An offset of the same section, outside the function.
+    Outside(u64),
+    /// Another section, or another file.
+    Elsewhere,
+}
+
+/// One function, decoded.
+pub(super) struct Body<'a> {
+    pub function: &'a Function,
+    insns: Vec<Insn>,
+    /// Other instructions that the kernel may put at one's place, and how many
+    /// sites there are for which it is not known what it puts there.
+    variants: BTreeMap<usize, Vec<Insn>>,
+    pub opaque_sites: usize,
+    /// Targets that a relocation gives, by instruction.
+    relocated: BTreeMap<usize, Target>,
+    /// Whether a block starts at an instruction; one more than there are.
+    leaders: Vec<bool>,
+    /// Whether an instruction is data.
+    data: Vec<bool>,
+    /// Index of the claim of each instruction.
+    claim_of: Vec<u32>,
+}
+
+impl<'a> Body<'a> {
+    pub fn new(text: &'a TextSection, function: &'a Function) -> Self {
+        let bytes = usize::try_from(function.start)
+            .ok()
+            .zip(usize::try_from(function.end).ok())
+            .and_then(|(start, end)| text.bytes.get(start..end))
+            .unwrap_or_default();
+        let insns: Vec<Insn> = bytes
+            .chunks_exact(4)
+            .map(|word| Insn::decode(u32::from_le_bytes([word[0], word[1], word[2], word[3]])))
+            .collect();
+        let count = insns.len();
+        let mut body = Self {
+            function,
+            insns,
+            variants: BTreeMap::new(),
+            opaque_sites: 0,
+            relocated: text
+                .branches
+                .range(function.start..function.end)
+                .map(|(offset, target)| (((offset - function.start) / 4) as usize, *target))
+                .collect(),
+            leaders: vec![false; count + 1],
+            data: vec![false; count],
+            claim_of: Vec::new(),
+        };
+        body.read_data(&text.data);
+        body.read_patches(&text.patches);
+        body.read_claims();
+        body.find_leaders();
+        body
+    }
+
+    /// How many instructions it has.
+    pub fn len(&self) -> usize {
+        self.insns.len()
+    }
+
+    pub fn insn(&self, index: usize) -> &Insn {
+        &self.insns[index]
+    }
+
+    /// What the kernel may patch an instruction to.
+    pub fn variants(&self, index: usize) -> &[Insn] {
+        self.variants.get(&index).map_or(&[], Vec::as_slice)
+    }
+
+    pub fn is_leader(&self, index: usize) -> bool {
+        self.leaders[index]
+    }
+
+    pub fn is_data(&self, index: usize) -> bool {
+        self.data[index]
+    }
+
+    pub fn offset(&self, index: usize) -> u64 {
+        self.function.start + 4 * index as u64
+    }
+
+    /// The instruction at an offset of the section, if it is one of this function.
+    pub fn index(&self, offset: u64) -> Option<usize> {
+        let index = usize::try_from(offset.checked_sub(self.function.start)? / 4).ok()?;
+        (index < self.len() && offset % 4 == 0).then_some(index)
+    }
+
+    pub fn claims(&self) -> &'a [Claim] {
+        match &self.function.claims {
+            Some(Claims::Rows(rows)) => rows,
+            _ => &[],
+        }
+    }
+
+    pub fn claim(&self, index: usize) -> Option<&'a Claim> {
+        self.claims().get(*self.claim_of.get(index)? as usize)
+    }
+
+    /// Where a direct branch at `index`, over this many bytes, goes. What a patch
+    /// puts there has no relocation.
+    pub fn place(&self, index: usize, distance: i64, is_patch: bool) -> Place {
+        let offset = match self.relocated.get(&index) {
+            Some(Target::External) if !is_patch => return Place::Elsewhere,
+            Some(Target::Local(offset)) if !is_patch => Some(*offset),
+            _ => self.offset(index).checked_add_signed(distance),
+        };
+        match (offset, offset.and_then(|offset| self.index(offset))) {
+            (_, Some(index)) => Place::Inside(index),
+            (Some(offset), None) => Place::Outside(offset),
+            (None, None) => Place::Elsewhere,
+        }
+    }
+
+    fn read_data(&mut self, data: &[Range<u64>]) {
+        let first = data.partition_point(|range| range.end <= self.function.start);
+        for range in &data[first..] {
+            if range.start >= self.function.end {
+                break;
+            }
+            for index in 0..self.len() {
+                let offset = self.offset(index);
+                if range.start < offset + 4 && offset < range.end {
+                    self.data[index] = true;
+                }
+            }
+        }
+    }
+
+    /// `patches` are sorted; one is rarely longer than a few instructions, yet the
+    /// search starts early enough for the longest that a length byte allows.
+    fn read_patches(&mut self, patches: &[Patch]) {
+        const LONGEST: u64 = 256;
+        let from = self.function.start.saturating_sub(LONGEST);
+        let first = patches.partition_point(|patch| patch.offset < from);
+        for patch in &patches[first..] {
+            if patch.offset >= self.function.end {
+                break;
+            }
+            if patch.replacement.is_empty() && self.index(patch.offset).is_some() {
+                self.opaque_sites += 1;
+            }
+            for (word, at) in patch.replacement.iter().zip(0..patch.len / 4) {
+                if let Some(index) = self.index(patch.offset + 4 * at) {
+                    let insn = Insn::decode(*word);
+                    if insn != self.insns[index] {
+                        self.variants.entry(index).or_default().push(insn);
+                    }
+                }
+            }
+        }
+    }
+
+    fn read_claims(&mut self) {
+        let claims = self.claims();
+        if claims.is_empty() {
+            return;
+        }
+        let mut current = 0;
+        for index in 0..self.len() {
+            let offset = self.offset(index);
+            while claims.get(current + 1).is_some_and(|c| c.start <= offset) {
+                current += 1;
+            }
+            self.claim_of.push(current as u32);
+        }
+    }
+
+    fn find_leaders(&mut self) {
+        self.leaders[0] = true;
+        for index in 0..self.len() {
+            self.find_leaders_of(index, self.insns[index], false);
+            for variant in self.variants.get(&index).cloned().unwrap_or_default() {
+                self.find_leaders_of(index, variant, true);
+            }
+            if self.data[index] {
+                self.leaders[index + 1] = true;
+            }
+        }
+    }
+
+    fn find_leaders_of(&mut self, index: usize, insn: Insn, is_patch: bool) {
+        let (target, ends) = match insn.flow {
+            Flow::Next => return,
+            Flow::Jump(distance) => (Some(distance), true),
+            // A call that is not expected to return ends a block as well.
+            Flow::Conditional(distance) => (Some(distance), true),
+            Flow::Call(distance) => (Some(distance), true),
+            _ => (None, true),
+        };
+        if ends {
+            self.leaders[index + 1] = true;
+        }
+        if let Some(Place::Inside(to)) = target.map(|by| self.place(index, by, is_patch)) {
+            self.leaders[to] = true;
+        }
+    }
+}

@@ -1,0 +1,459 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! What is known at an instruction: values of registers, and which stack slots
+//! hold the return address or the caller's x29.
+//!
+//! Values are relative to the function's entry: its CFA, its return address, its
+//! caller's x29. All registers are tracked alike, not SP, x29 and x30 alone, since
+//! large frames are made with `sub sp, sp, x12`, and assembly parks the return
+//! address in other registers.
+//!
+//! # Assumptions
+//!
+//! Those that call frame information makes as well, and no more:
+//!
+//! * a called function keeps AAPCS64: SP, x19 to x29 and its caller's frame are
+//!   unchanged when it returns;
+//! * a store through a pointer that does not come from SP or x29, and an indexed
+//!   store into a local array, hit neither the return address nor the saved x29.
+
+use std::fmt;
+
+use super::insn::{Access, Mode, Reg, Regs, Step, Store};
+
+/// What a register or a stack slot holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// Anything.
+    Unknown,
+    /// The CFA plus this.
+    Cfa(i32),
+    /// The return address.
+    ReturnAddress,
+    /// The caller's x29.
+    CallerFp,
+    /// At the entry of an ftrace trampoline, the return address of the traced
+    /// function, which the patched call site moved to x9.
+    TracedReturn,
+    /// What x18 was at the entry, plus this: a shadow call stack pointer.
+    Shadow(i32),
+    /// A number.
+    Constant(i32),
+}
+
+impl Value {
+    fn plus(self, by: i64) -> Self {
+        let add = |offset: i32| i64::from(offset).checked_add(by)?.try_into().ok();
+        match self {
+            value if by == 0 => value,
+            Self::Cfa(offset) => add(offset).map_or(Self::Unknown, Self::Cfa),
+            Self::Shadow(offset) => add(offset).map_or(Self::Unknown, Self::Shadow),
+            Self::Constant(number) => add(number).map_or(Self::Unknown, Self::Constant),
+            _ => Self::Unknown,
+        }
+    }
+
+    /// Larger numbers than a frame can have bytes are not kept.
+    fn constant(number: i64) -> Self {
+        i32::try_from(number).map_or(Self::Unknown, Self::Constant)
+    }
+
+    fn meet(self, other: Self) -> Self {
+        if self == other {
+            self
+        } else {
+            Self::Unknown
+        }
+    }
+
+    /// Whether a slot that holds it is worth remembering.
+    const fn is_kept_in_slots(self) -> bool {
+        matches!(
+            self,
+            Self::ReturnAddress | Self::CallerFp | Self::TracedReturn
+        )
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Unknown => f.write_str("unknown"),
+            Self::Cfa(0) => f.write_str("CFA"),
+            Self::Cfa(offset) => write!(f, "CFA{offset:+}"),
+            Self::ReturnAddress => f.write_str("return address"),
+            Self::CallerFp => f.write_str("caller's x29"),
+            Self::TracedReturn => f.write_str("traced function's return address"),
+            Self::Shadow(offset) => write!(f, "shadow{offset:+}"),
+            Self::Constant(number) => write!(f, "{number:#x}"),
+        }
+    }
+}
+
+/// The most slots that are remembered. A function has two, or a few more where
+/// several records are built; one too many is forgotten, which is sound.
+const SLOTS: usize = 8;
+
+/// A stack slot: 8 bytes at the CFA plus `offset`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Slot {
+    offset: i32,
+    value: Value,
+    /// SP has been above it since: an interrupt may have overwritten it.
+    is_popped: bool,
+}
+
+/// What is known before an instruction is executed.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    registers: [Value; Reg::COUNT],
+    slots: [Slot; SLOTS],
+    used: usize,
+    /// The word at `Shadow(0)` is the return address.
+    shadow: bool,
+}
+
+impl PartialEq for Facts {
+    fn eq(&self, other: &Self) -> bool {
+        self.registers == other.registers
+            && self.shadow == other.shadow
+            && self.used == other.used
+            && self.slots().iter().all(|slot| other.slots().contains(slot))
+    }
+}
+
+impl Facts {
+    /// Nothing.
+    pub const NONE: Self = Self {
+        registers: [Value::Unknown; Reg::COUNT],
+        slots: [Slot {
+            offset: 0,
+            value: Value::Unknown,
+            is_popped: false,
+        }; SLOTS],
+        used: 0,
+        shadow: false,
+    };
+
+    /// At the entry of a function: AAPCS64.
+    #[must_use]
+    pub fn entry() -> Self {
+        let mut facts = Self::NONE;
+        facts.registers[Reg::SP.index()] = Value::Cfa(0);
+        facts.registers[Reg::X29.index()] = Value::CallerFp;
+        facts.registers[Reg::X30.index()] = Value::ReturnAddress;
+        facts.registers[18] = Value::Shadow(0);
+        facts
+    }
+
+    /// At the entry of an ftrace trampoline (`.cfi_signal_frame`): what its
+    /// patched call site did is `mov x9, x30`.
+    #[must_use]
+    pub fn traced_entry() -> Self {
+        let mut facts = Self::entry();
+        facts.registers[9] = Value::TracedReturn;
+        facts
+    }
+
+    /// What `reg` holds.
+    #[must_use]
+    pub fn get(&self, reg: Reg) -> Value {
+        self.registers[reg.index()]
+    }
+
+    /// What the 8 bytes at the CFA plus `offset` hold.
+    #[must_use]
+    pub fn slot(&self, offset: i32) -> Value {
+        self.find(offset, false)
+    }
+
+    /// What the 8 bytes at the CFA plus `offset`, which are below SP, held when
+    /// the function left them there.
+    #[must_use]
+    pub fn popped_slot(&self, offset: i32) -> Value {
+        self.find(offset, true)
+    }
+
+    /// The offsets of the slots that hold `value`.
+    pub fn slots_with(&self, value: Value) -> impl Iterator<Item = i32> + '_ {
+        self.slots()
+            .iter()
+            .filter(move |slot| slot.value == value && !slot.is_popped)
+            .map(|slot| slot.offset)
+    }
+
+    /// Whether a function may be left by `ret` or by a tail call here: SP and x29
+    /// are its caller's, and `target` is the return address.
+    #[must_use]
+    pub fn is_entry_state(&self, target: Reg) -> bool {
+        self.get(Reg::SP) == Value::Cfa(0)
+            && self.get(Reg::X29) == Value::CallerFp
+            && self.get(target) == Value::ReturnAddress
+    }
+
+    /// Keeps what both know.
+    #[must_use]
+    pub fn meet(&self, other: &Self) -> Self {
+        let mut both = Self::NONE;
+        for (to, (left, right)) in both
+            .registers
+            .iter_mut()
+            .zip(self.registers.iter().zip(&other.registers))
+        {
+            *to = left.meet(*right);
+        }
+        for slot in self.slots() {
+            if other.slots().contains(slot) {
+                both.slots[both.used] = *slot;
+                both.used += 1;
+            }
+        }
+        both.shadow = self.shadow && other.shadow;
+        both
+    }
+
+    /// Keeps in `self` what `other` knows too; whether anything was lost.
+    pub fn meet_with(&mut self, other: &Self) -> bool {
+        if self == other {
+            return false;
+        }
+        let both = self.meet(other);
+        let is_less = both != *self;
+        *self = both;
+        is_less
+    }
+
+    /// Makes it so that `reg` holds `value`.
+    pub fn set(&mut self, reg: Reg, value: Value) {
+        self.registers[reg.index()] = value;
+        if let (Reg::SP, Value::Cfa(sp)) = (reg, value) {
+            let used = self.used;
+            for slot in &mut self.slots[..used] {
+                slot.is_popped |= slot.offset < sp;
+            }
+        }
+    }
+
+    /// Makes it so that the 8 bytes at the CFA plus `offset` hold `value`.
+    pub fn remember(&mut self, offset: i32, value: Value) {
+        self.forget(offset, 8);
+        let is_below_sp = matches!(self.get(Reg::SP), Value::Cfa(sp) if offset < sp);
+        if !value.is_kept_in_slots() || is_below_sp {
+            return;
+        }
+        if let Some(free) = self.slots.get_mut(self.used) {
+            *free = Slot {
+                offset,
+                value,
+                is_popped: false,
+            };
+            self.used += 1;
+        }
+    }
+
+    /// Forgets all that these registers hold.
+    pub fn clobber(&mut self, regs: Regs) {
+        for reg in regs.iter() {
+            self.registers[reg.index()] = Value::Unknown;
+        }
+    }
+
+    /// Executes one step.
+    pub fn apply(&mut self, step: &Step) {
+        match *step {
+            Step::Nothing => {}
+            Step::Writes(regs) => self.clobber(regs),
+            Step::Add { to, from, by } => self.set(to, self.get(from).plus(by)),
+            Step::AddRegister {
+                to,
+                from,
+                by,
+                shift,
+                subtract,
+            } => {
+                let sum = sum(self.get(from), self.get(by), shift, subtract);
+                self.set(to, sum);
+            }
+            Step::Constant { to, value } => self.set(to, Value::constant(value as i64)),
+            Step::Insert { to, bits, shift } => {
+                let value = match self.get(to) {
+                    Value::Constant(number) => {
+                        let kept = i64::from(number) & !(0xffff << shift);
+                        Value::constant(kept | i64::from(bits) << shift)
+                    }
+                    _ => Value::Unknown,
+                };
+                self.set(to, value);
+            }
+            Step::Sign(reg) => {
+                if !self.get(reg).is_code_address() {
+                    self.set(reg, Value::Unknown);
+                }
+            }
+            Step::Access(access) => self.access(&access),
+            Step::ZeroBlock(base) => self.store(self.get(base), None, Store::Unbounded, &[None; 2]),
+            Step::Anything => *self = Self::NONE,
+        }
+    }
+
+    /// A call that returns: see [`Regs::CALL`].
+    pub fn apply_call(&mut self) {
+        self.clobber(Regs::CALL);
+        self.retain(|slot| !slot.is_popped);
+    }
+
+    fn access(&mut self, access: &Access) {
+        let base = self.get(access.base);
+        let (address, after) = match access.mode {
+            Mode::Offset(offset) => (Some(base.plus(offset)), None),
+            Mode::PreIndex(offset) => (Some(base.plus(offset)), Some(base.plus(offset))),
+            Mode::PostIndex(offset) => (Some(base), Some(base.plus(offset))),
+            Mode::PostRegister => (Some(base), Some(Value::Unknown)),
+            Mode::Register => (None, None),
+        };
+        let data = access.data.map(|reg| reg.map(|reg| self.get(reg)));
+        if access.load {
+            self.load(address.unwrap_or(Value::Unknown), access.data);
+        }
+        self.clobber(access.writes);
+        if let Some(after) = after {
+            // A base that is loaded too has no defined value.
+            let is_loaded = access.load && access.data.contains(&Some(access.base));
+            let after = if is_loaded { Value::Unknown } else { after };
+            self.set(access.base, after);
+        }
+        if !access.load {
+            self.store(base, address, access.store, &data);
+        }
+    }
+
+    /// Loads 8 bytes at `address` into the first register, the next 8 into the second.
+    fn load(&mut self, address: Value, data: [Option<Reg>; 2]) {
+        let mut loaded = [Value::Unknown; 2];
+        for (value, above) in loaded.iter_mut().zip([0, 8]) {
+            *value = match address.plus(above) {
+                Value::Cfa(offset) => self.slot(offset),
+                Value::Shadow(0) if self.shadow => Value::ReturnAddress,
+                _ => Value::Unknown,
+            };
+        }
+        for (reg, value) in data.into_iter().zip(loaded) {
+            if let Some(reg) = reg {
+                self.set(reg, value);
+            }
+        }
+    }
+
+    /// Stores at `address` (`None`: somewhere around `base`) what `data` says.
+    fn store(
+        &mut self,
+        base: Value,
+        address: Option<Value>,
+        store: Store,
+        data: &[Option<Value>; 2],
+    ) {
+        if let Value::Shadow(_) = base {
+            self.store_shadow(address, store, data);
+            return;
+        }
+        let Value::Cfa(_) = base else {
+            return;
+        };
+        match (store, address) {
+            (Store::Unbounded, _) => self.retain(|_| false),
+            (Store::Bytes(bytes), Some(Value::Cfa(offset))) => {
+                self.forget(offset, bytes);
+                for (value, at) in data.iter().zip([Some(offset), offset.checked_add(8)]) {
+                    if let (Some(value), Some(at)) = (value, at) {
+                        self.remember(at, *value);
+                    }
+                }
+            }
+            // An index into a local array; nothing.
+            (Store::Bytes(_), None) | (Store::Nothing, _) => {}
+            // The offset does not fit: not an address in this stack.
+            (Store::Bytes(_), Some(_)) => self.retain(|_| false),
+        }
+    }
+
+    fn store_shadow(&mut self, address: Option<Value>, store: Store, data: &[Option<Value>; 2]) {
+        match (store, address) {
+            (Store::Nothing, _) => {}
+            (Store::Bytes(8), Some(Value::Shadow(0))) => {
+                self.shadow = data[0] == Some(Value::ReturnAddress);
+            }
+            // Above it: what a callee would push, or a second push.
+            (Store::Bytes(_), Some(Value::Shadow(8..))) => {}
+            _ => self.shadow = false,
+        }
+    }
+
+    fn find(&self, offset: i32, is_popped: bool) -> Value {
+        self.slots()
+            .iter()
+            .find(|slot| slot.offset == offset && slot.is_popped == is_popped)
+            .map_or(Value::Unknown, |slot| slot.value)
+    }
+
+    fn slots(&self) -> &[Slot] {
+        self.slots.get(..self.used).unwrap_or_default()
+    }
+
+    /// Forgets the slots that overlap `bytes` bytes from the CFA plus `offset`.
+    fn forget(&mut self, offset: i32, bytes: u32) {
+        let (first, last) = (i64::from(offset), i64::from(offset) + i64::from(bytes));
+        self.retain(|slot| {
+            let slot = i64::from(slot.offset);
+            slot + 8 <= first || slot >= last
+        });
+    }
+
+    fn retain(&mut self, keep: impl Fn(&Slot) -> bool) {
+        let mut kept = 0;
+        for index in 0..self.used {
+            let slot = self.slots[index];
+            if keep(&slot) {
+                self.slots[kept] = slot;
+                kept += 1;
+            }
+        }
+        self.used = kept;
+    }
+}
+
+/// `from ± (by << shift)`.
+fn sum(from: Value, by: Value, shift: u32, subtract: bool) -> Value {
+    match by {
+        Value::Constant(number) => {
+            let amount = i64::from(number).wrapping_shl(shift);
+            from.plus(if subtract { -amount } else { amount })
+        }
+        _ => Value::Unknown,
+    }
+}
+
+impl Value {
+    /// Whether a pointer authentication code may be put on it or taken off.
+    const fn is_code_address(self) -> bool {
+        matches!(self, Self::ReturnAddress | Self::TracedReturn)
+    }
+}
+
+impl fmt::Display for Facts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for reg in [Reg::SP, Reg::X29, Reg::X30] {
+            write!(f, "{reg}={}, ", self.get(reg))?;
+        }
+        let mut slots: Vec<_> = self.slots().to_vec();
+        slots.sort_by_key(|slot| slot.offset);
+        f.write_str("slots:")?;
+        for slot in &slots {
+            let popped = if slot.is_popped { " (popped)" } else { "" };
+            write!(f, " [CFA{:+}]={}{popped}", slot.offset, slot.value)?;
+        }
+        if slots.is_empty() {
+            f.write_str(" none")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! What the proof of a function comes to: rows, counts, and a finding for each
+//! run of instructions that it could not prove.
+
+use std::fmt;
+
+use orc::rule::{Frame, Rule};
+
+use crate::claim::Claim;
+
+/// The result for one function.
+#[derive(Clone, Debug, Default)]
+pub struct Proof {
+    /// What the table says from each offset on, sorted; the first is the start of
+    /// the function. No two neighbours are equal.
+    pub rows: Vec<(u64, Rule)>,
+    /// What is not proved and should be, in the order of the text.
+    pub findings: Vec<Finding>,
+    /// How much was proved.
+    pub counts: Counts,
+}
+
+/// How much of a function, or of several, was proved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Instructions that CFI describes.
+    pub instructions: u64,
+    /// Of these, those whose row is proved.
+    pub proved: u64,
+    /// Of the proved ones, those that direct control flow from the entry does not
+    /// reach: they follow a block that was entered with its own claim.
+    pub assumed: u64,
+    /// Those whose row is not proved. `instructions` is the sum of this and `proved`.
+    pub unproved: u64,
+    /// Instructions without CFI that are proved to be in a leaf.
+    pub leaf: u64,
+    /// Instructions without CFI that get no row.
+    pub undescribed: u64,
+    /// Blocks entered with their own claim.
+    pub entered_by_claim: u64,
+    /// Calls and traps taken not to return, because their row does not hold after
+    /// them.
+    pub no_return: u64,
+    /// Patch sites of which only the kernel knows what it writes there.
+    pub opaque_sites: u64,
+}
+
+impl Counts {
+    /// Adds those of another function.
+    pub fn add(&mut self, other: &Self) {
+        self.instructions += other.instructions;
+        self.proved += other.proved;
+        self.assumed += other.assumed;
+        self.unproved += other.unproved;
+        self.leaf += other.leaf;
+        self.undescribed += other.undescribed;
+        self.entered_by_claim += other.entered_by_claim;
+        self.no_return += other.no_return;
+        self.opaque_sites += other.opaque_sites;
+    }
+}
+
+/// A run of instructions of one function whose claim is not proved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// First byte, from the start of the section.
+    pub offset: u64,
+    /// Bytes affected.
+    pub len: u64,
+    /// What the CFI claims there; `None` for an instruction that leaves a
+    /// function without CFI.
+    pub claim: Option<Claim>,
+    /// What is known there, in words; empty for an instruction never reached.
+    pub facts: String,
+    /// The row that the facts imply, if they imply one.
+    pub should: Option<Frame>,
+    /// What is wrong.
+    pub class: Class,
+}
+
+/// What is wrong at a finding, and where to look for the reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Class {
+    /// The facts imply the row before: the CFI follows the change too early.
+    EarlyRow,
+    /// The facts imply the row after: the CFI follows the change too late.
+    LateRow,
+    /// A call has overwritten x30 where the return address is in no other place.
+    CallWithoutFrame,
+    /// The CFA is another one than the claim says.
+    WrongCfa,
+    /// The return address is not where the claim says.
+    WrongReturnAddress,
+    /// The caller's x29 is not where the claim says.
+    WrongCallerFp,
+    /// The facts imply the claim, and no table can say it.
+    NotExpressible,
+    /// A return with SP, x29 or the return address not those of the entry.
+    WrongReturn,
+    /// A branch to another function in a state that it does not expect.
+    WrongTailCall,
+    /// Control runs on into what is not part of the function.
+    FallsThrough,
+    /// The CFI says something that no claim can hold; why is in the facts.
+    BadCfi,
+    /// No direct branch reaches it, no proved instruction has the same row, or an
+    /// indirect branch of the function disagrees with its row.
+    Unreached,
+}
+
+impl Class {
+    /// A word or two for people and machines.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::EarlyRow => "early-row",
+            Self::LateRow => "late-row",
+            Self::CallWithoutFrame => "call-without-frame",
+            Self::WrongCfa => "wrong-cfa",
+            Self::WrongReturnAddress => "wrong-return-address",
+            Self::WrongCallerFp => "wrong-caller-fp",
+            Self::NotExpressible => "not-expressible",
+            Self::WrongReturn => "wrong-return",
+            Self::WrongTailCall => "wrong-tail-call",
+            Self::FallsThrough => "falls-through",
+            Self::BadCfi => "bad-cfi",
+            Self::Unreached => "unreached",
+        }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

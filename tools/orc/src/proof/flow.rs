@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The forward dataflow over one function: from each entry along direct branches
+//! until the facts at every block no longer change.
+
+use super::body::{Body, Place};
+use super::facts::{Facts, Value};
+use super::insn::{Flow, Insn, Reg};
+use super::judge;
+
+/// Facts that reach the start of every block.
+pub(super) struct Blocks<'a> {
+    body: &'a Body<'a>,
+    /// By instruction; `None` where no block starts, or nothing is known to reach it.
+    states: Vec<Option<Box<Facts>>>,
+    pending: Vec<bool>,
+}
+
+/// Where control goes after one instruction, and with which facts.
+#[derive(Default)]
+pub(super) struct Outcome {
+    /// Branches.
+    pub taken: Vec<(Place, Facts)>,
+    /// Whether the next instruction follows.
+    pub next: Next,
+}
+
+/// Whether the next instruction follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Next {
+    /// No.
+    #[default]
+    Never,
+    /// Yes, if the call or the trap returns.
+    IfItReturns,
+    /// Yes.
+    Always,
+}
+
+impl<'a> Blocks<'a> {
+    pub fn new(body: &'a Body<'a>) -> Self {
+        Self {
+            body,
+            states: vec![None; body.len()],
+            pending: vec![false; body.len()],
+        }
+    }
+
+    /// Adds a way into the function: at `index`, with `facts`.
+    pub fn enter(&mut self, index: usize, facts: &Facts) {
+        let changed = match &mut self.states[index] {
+            Some(state) => state.meet_with(facts),
+            state @ None => {
+                *state = Some(Box::new(facts.clone()));
+                true
+            }
+        };
+        self.pending[index] |= changed;
+    }
+
+    /// Whether anything is known to reach the block at `index`.
+    pub fn is_reached(&self, index: usize) -> bool {
+        self.states[index].is_some()
+    }
+
+    /// Runs until nothing changes. It ends, as facts only are lost.
+    pub fn run(&mut self) {
+        while self.pass() {}
+    }
+
+    /// Calls `see` for each instruction that is reached, in order, with the facts
+    /// before it.
+    pub fn each(&self, mut see: impl FnMut(usize, &Facts)) {
+        let mut outcome = Outcome::default();
+        let mut facts = Facts::NONE;
+        let mut is_reached = false;
+        for index in 0..self.body.len() {
+            if self.body.is_leader(index) {
+                is_reached = self.states[index].is_some();
+                if let Some(state) = &self.states[index] {
+                    facts = (**state).clone();
+                }
+            }
+            if is_reached {
+                see(index, &facts);
+                execute(self.body, index, &mut facts, &mut outcome);
+            }
+        }
+    }
+
+    /// Visits the blocks that are pending, in order; whether there was one.
+    fn pass(&mut self) -> bool {
+        let mut outcome = Outcome::default();
+        let mut any = false;
+        for index in 0..self.body.len() {
+            if std::mem::take(&mut self.pending[index]) {
+                any = true;
+                self.visit(index, &mut outcome);
+            }
+        }
+        any
+    }
+
+    fn visit(&mut self, start: usize, outcome: &mut Outcome) {
+        let Some(state) = &self.states[start] else {
+            return;
+        };
+        let mut facts = (**state).clone();
+        let mut index = start;
+        loop {
+            execute(self.body, index, &mut facts, outcome);
+            for (place, facts) in outcome.taken.drain(..) {
+                if let Place::Inside(to) = place {
+                    self.enter(to, &facts);
+                }
+            }
+            let follows = match outcome.next {
+                Next::Never => false,
+                Next::Always => true,
+                Next::IfItReturns => !is_no_return(self.body, index, &facts),
+            };
+            index += 1;
+            if !follows || index >= self.body.len() || self.body.is_data(index) {
+                return;
+            }
+            if self.body.is_leader(index) {
+                self.enter(index, &facts);
+                return;
+            }
+        }
+    }
+}
+
+/// Whether the call or trap at `index` can't have returned: its claim changes
+/// there to one that `facts`, those after it, do not imply.
+///
+/// Where the claim stays the same, nobody expects that the code after the call is
+/// entered from elsewhere: then it is the call that has broken the claim.
+pub(super) fn is_no_return(body: &Body<'_>, index: usize, facts: &Facts) -> bool {
+    match (body.claim(index), body.claim(index + 1)) {
+        (Some(before), Some(after)) => {
+            !judge::same(before, after) && judge::implies(facts, after).is_err()
+        }
+        _ => false,
+    }
+}
+
+/// Executes the instruction at `index`, and all that it may be patched to:
+/// `facts` become those at the next instruction.
+pub(super) fn execute(body: &Body<'_>, index: usize, facts: &mut Facts, outcome: &mut Outcome) {
+    outcome.taken.clear();
+    let variants = body.variants(index);
+    if variants.is_empty() {
+        outcome.next = execute_one(body, index, body.insn(index), false, facts, outcome);
+        return;
+    }
+    let before = facts.clone();
+    let mut next = execute_one(body, index, body.insn(index), false, facts, outcome);
+    for variant in variants {
+        let mut after = before.clone();
+        let also = execute_one(body, index, variant, true, &mut after, outcome);
+        match (next, also) {
+            (_, Next::Never) => {}
+            (Next::Never, _) => {
+                *facts = after;
+                next = also;
+            }
+            (_, _) => {
+                *facts = facts.meet(&after);
+                next = next.max(also);
+            }
+        }
+    }
+    outcome.next = next;
+}
+
+fn execute_one(
+    body: &Body<'_>,
+    index: usize,
+    insn: &Insn,
+    is_patch: bool,
+    facts: &mut Facts,
+    outcome: &mut Outcome,
+) -> Next {
+    facts.apply(&insn.step);
+    match insn.flow {
+        Flow::Next => Next::Always,
+        Flow::Jump(by) => {
+            let place = body.place(index, by, is_patch);
+            outcome.taken.push((place, facts.clone()));
+            Next::Never
+        }
+        Flow::Conditional(by) => {
+            let place = body.place(index, by, is_patch);
+            outcome.taken.push((place, facts.clone()));
+            Next::Always
+        }
+        Flow::Call(by) => {
+            call(body.place(index, by, is_patch), facts, outcome);
+            Next::IfItReturns
+        }
+        Flow::IndirectCall => {
+            facts.apply_call();
+            Next::IfItReturns
+        }
+        Flow::Trap => Next::IfItReturns,
+        Flow::IndirectJump | Flow::Return(_) | Flow::ExceptionReturn => Next::Never,
+    }
+}
+
+/// A call into the middle of a function is either a call of a function in there,
+/// or no call at all (`bl . + 4`): what both have in common holds.
+fn call(place: Place, facts: &mut Facts, outcome: &mut Outcome) {
+    let is_start = matches!(place, Place::Inside(0) | Place::Elsewhere);
+    if !is_start {
+        let mut within = facts.clone();
+        within.set(Reg::X30, Value::Unknown);
+        let entry = match place {
+            Place::Inside(_) => within.meet(&Facts::entry()),
+            _ => Facts::entry(),
+        };
+        outcome.taken.push((place, entry));
+    }
+    facts.apply_call();
+}

@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The proof of one function that has CFI.
+
+use orc::rule::{Rule, Undescribed};
+
+use crate::claim::{Claim, Claims};
+use crate::text::{Function, TextSection};
+
+use super::body::{Body, Place};
+use super::facts::Facts;
+use super::finding::{Class, Counts, Finding, Proof};
+use super::flow::{self, Blocks, Next, Outcome};
+use super::insn::{Flow, Insn};
+use super::judge;
+use super::section::{Entrance, Prover};
+
+/// What comes of one function.
+#[derive(Debug)]
+pub(super) struct Analysis {
+    pub proof: Proof,
+    /// Ways into other functions that are not their plain entry.
+    pub escapes: Vec<Entrance>,
+}
+
+pub(super) const NOT_PROVED: Rule = Rule::Unreliable(Undescribed::NotProved);
+
+pub(super) fn analyze(
+    prover: &Prover<'_>,
+    text: &TextSection,
+    function: &Function,
+    entrances: &[Entrance],
+) -> Analysis {
+    if let Some(Claims::Unsupported(why)) = &function.claims {
+        return bad_cfi(function, why);
+    }
+    let body = Body::new(text, function);
+    if body.len() == 0 || body.claims().is_empty() {
+        return refuse(function);
+    }
+    let mut blocks = Blocks::new(&body);
+    for entrance in entrances {
+        if let Some(index) = body.index(entrance.to) {
+            blocks.enter(index, &entrance.facts);
+        }
+    }
+    if let Some(facts) = body.claim(0).and_then(entry) {
+        blocks.enter(0, &facts);
+    }
+    blocks.run();
+    let direct: Vec<bool> = (0..body.len())
+        .map(|index| blocks.is_reached(index))
+        .collect();
+    let entered_by_claim = enter_by_claim(&body, &mut blocks);
+    let mut judge = Judge::new(prover, &body);
+    judge.counts.entered_by_claim = entered_by_claim;
+    judge.counts.opaque_sites = body.opaque_sites as u64;
+    blocks.each(|index, facts| judge.see(index, facts));
+    judge.finish(&direct)
+}
+
+/// The facts at the start of a function whose first claim this is; none for a
+/// part of a function that is entered from another part.
+fn entry(claim: &Claim) -> Option<Facts> {
+    let facts = match claim.signal_frame {
+        true => Facts::traced_entry(),
+        false => Facts::entry(),
+    };
+    judge::implies(&facts, claim).is_ok().then_some(facts)
+}
+
+/// A function of which nothing is proved.
+pub(super) fn refuse(function: &Function) -> Analysis {
+    let instructions = (function.end - function.start) / 4;
+    Analysis {
+        proof: Proof {
+            rows: vec![(function.start, NOT_PROVED)],
+            findings: vec![whole(function, Class::Unreached, String::new())],
+            counts: Counts {
+                instructions,
+                unproved: instructions,
+                ..Counts::default()
+            },
+        },
+        escapes: Vec::new(),
+    }
+}
+
+fn bad_cfi(function: &Function, why: &str) -> Analysis {
+    let mut analysis = refuse(function);
+    analysis.proof.rows = vec![(function.start, Rule::Unreliable(Undescribed::BadCfi))];
+    analysis.proof.findings = vec![whole(function, Class::BadCfi, why.to_string())];
+    analysis
+}
+
+fn whole(function: &Function, class: Class, facts: String) -> Finding {
+    Finding {
+        offset: function.start,
+        len: function.end - function.start,
+        claim: None,
+        facts,
+        should: None,
+        class,
+    }
+}
+
+/// Enters each block that nothing reaches with the claim of its own row; how many.
+fn enter_by_claim(body: &Body<'_>, blocks: &mut Blocks<'_>) -> u64 {
+    let mut given_up = vec![false; body.len()];
+    let mut known = None;
+    let mut entered = 0;
+    loop {
+        let roots = roots(body, blocks, &given_up);
+        if roots.is_empty() {
+            return entered;
+        }
+        let known = known.get_or_insert_with(|| Known::new(body, blocks));
+        for root in roots {
+            match body.claim(root).and_then(|claim| known.complete(claim)) {
+                Some(facts) => {
+                    blocks.enter(root, &facts);
+                    entered += 1;
+                }
+                None => given_up[root] = true,
+            }
+        }
+        blocks.run();
+    }
+}
+
+/// Blocks that nothing reaches and that no other such block leads to; or the first
+/// of them, where they all lead to each other.
+pub(super) fn roots(body: &Body<'_>, blocks: &Blocks<'_>, given_up: &[bool]) -> Vec<usize> {
+    let is_open = |index: usize| {
+        body.is_leader(index)
+            && !blocks.is_reached(index)
+            && !given_up[index]
+            && !body.is_data(index)
+    };
+    let mut open: Vec<usize> = (0..body.len()).filter(|&index| is_open(index)).collect();
+    if open.is_empty() {
+        return open;
+    }
+    let mut has_predecessor = vec![false; body.len() + 1];
+    for &start in &open {
+        let mut index = start;
+        loop {
+            let mut follows = false;
+            let patched = body.variants(index).iter().map(|insn| (insn, true));
+            for (insn, is_patch) in std::iter::once((body.insn(index), false)).chain(patched) {
+                if let Some(Place::Inside(to)) = target(body, index, insn, is_patch) {
+                    has_predecessor[to] = true;
+                }
+                follows |= !matches!(
+                    insn.flow,
+                    Flow::Jump(_) | Flow::IndirectJump | Flow::Return(_) | Flow::ExceptionReturn
+                );
+            }
+            index += 1;
+            if !follows || index >= body.len() {
+                break;
+            }
+            if body.is_leader(index) {
+                has_predecessor[index] = true;
+                break;
+            }
+        }
+    }
+    let first = open[0];
+    open.retain(|&index| !has_predecessor[index]);
+    if open.is_empty() {
+        open.push(first);
+    }
+    open
+}
+
+fn target(body: &Body<'_>, index: usize, insn: &Insn, is_patch: bool) -> Option<Place> {
+    match insn.flow {
+        Flow::Jump(by) | Flow::Conditional(by) => Some(body.place(index, by, is_patch)),
+        _ => None,
+    }
+}
+
+/// What is proved along direct branches from the entry, to complete claims with.
+struct Known<'a> {
+    /// Of each claim that some instruction was proved to have, what all those
+    /// instructions have in common.
+    by_claim: Vec<(&'a Claim, Facts)>,
+    /// Facts at each indirect branch that is no tail call.
+    jumps: Vec<Facts>,
+}
+
+impl<'a> Known<'a> {
+    fn new(body: &Body<'a>, blocks: &Blocks<'_>) -> Self {
+        let mut known = Self {
+            by_claim: Vec::new(),
+            jumps: Vec::new(),
+        };
+        blocks.each(|index, facts| {
+            let Some(claim) = body.claim(index) else {
+                return;
+            };
+            if body.insn(index).flow == Flow::IndirectJump
+                && !facts.is_entry_state(super::insn::Reg::X30)
+            {
+                known.jumps.push(facts.clone());
+            }
+            if judge::implies(facts, claim).is_err() {
+                return;
+            }
+            match known
+                .by_claim
+                .iter_mut()
+                .find(|(c, _)| judge::same(c, claim))
+            {
+                Some((_, common)) => {
+                    common.meet_with(facts);
+                }
+                None => known.by_claim.push((claim, facts.clone())),
+            }
+        });
+        known
+    }
+
+    /// The facts at a block that is entered with this claim. All indirect branches
+    /// must agree with it, as any of them may be the way in.
+    fn complete(&self, claim: &Claim) -> Option<Facts> {
+        let (_, common) = self.by_claim.iter().find(|(c, _)| judge::same(c, claim))?;
+        let Some((first, others)) = self.jumps.split_first() else {
+            return Some(common.clone());
+        };
+        let facts = others
+            .iter()
+            .fold(first.clone(), |all, facts| all.meet(facts));
+        judge::implies(&facts, claim).is_ok().then_some(facts)
+    }
+}
+
+/// Gathers what is proved at each instruction.
+struct Judge<'j, 'a> {
+    prover: &'j Prover<'j>,
+    body: &'j Body<'a>,
+    rules: Vec<Rule>,
+    findings: Vec<(usize, Finding)>,
+    seen: Vec<bool>,
+    escapes: Vec<Entrance>,
+    counts: Counts,
+    outcome: Outcome,
+}
+
+impl<'j, 'a> Judge<'j, 'a> {
+    fn new(prover: &'j Prover<'j>, body: &'j Body<'a>) -> Self {
+        Self {
+            prover,
+            body,
+            rules: vec![NOT_PROVED; body.len()],
+            findings: Vec::new(),
+            seen: vec![false; body.len()],
+            escapes: Vec::new(),
+            counts: Counts::default(),
+            outcome: Outcome::default(),
+        }
+    }
+
+    fn see(&mut self, index: usize, facts: &Facts) {
+        let Some(claim) = self.body.claim(index) else {
+            return;
+        };
+        self.seen[index] = true;
+        let verdict = match judge::row(facts, claim) {
+            Ok(frame) => match self.leaves(index, facts) {
+                Ok(()) => {
+                    self.rules[index] = Rule::Frame(frame);
+                    return;
+                }
+                Err(class) => class,
+            },
+            Err(class) => {
+                // Where it goes from here is known all the same.
+                let _ = self.leaves(index, facts);
+                self.refine(index, facts, class)
+            }
+        };
+        self.find(index, Some(facts), verdict);
+    }
+
+    /// Whether the instruction at `index` may leave the function where it does.
+    fn leaves(&mut self, index: usize, facts: &Facts) -> Result<(), Class> {
+        let is_last = index + 1 == self.body.len() || self.body.is_data(index + 1);
+        let has_variants = !self.body.variants(index).is_empty();
+        if self.body.insn(index).flow == Flow::Next && !has_variants && !is_last {
+            return Ok(());
+        }
+        let patched = self.body.variants(index).iter();
+        for insn in std::iter::once(self.body.insn(index)).chain(patched) {
+            if let Flow::Return(reg) = insn.flow {
+                if !facts.is_entry_state(reg) {
+                    return Err(Class::WrongReturn);
+                }
+            }
+        }
+        let mut after = facts.clone();
+        flow::execute(self.body, index, &mut after, &mut self.outcome);
+        let mut result = Ok(());
+        for (place, facts) in std::mem::take(&mut self.outcome.taken) {
+            let to = match place {
+                Place::Inside(_) => continue,
+                Place::Outside(offset) => Some(offset),
+                Place::Elsewhere => None,
+            };
+            if !self.escape(to, &facts) {
+                result = Err(Class::WrongTailCall);
+            }
+        }
+        match self.outcome.next {
+            Next::Always if is_last => {
+                let end = self.body.offset(index) + 4;
+                let is_end = end == self.body.function.end;
+                let escape = self.prover.falls_to(end, &after);
+                self.escapes.extend(escape.entrance);
+                if !is_end || !escape.is_allowed {
+                    result = Err(Class::FallsThrough);
+                }
+            }
+            Next::IfItReturns if !is_last && flow::is_no_return(self.body, index, &after) => {
+                self.counts.no_return += 1;
+            }
+            _ => {}
+        }
+        result
+    }
+
+    fn escape(&mut self, to: Option<u64>, facts: &Facts) -> bool {
+        let escape = self.prover.escape(to, facts);
+        self.escapes.extend(escape.entrance);
+        escape.is_allowed
+    }
+
+    /// Names the class more closely by the rows around.
+    fn refine(&self, index: usize, facts: &Facts, class: Class) -> Class {
+        let claims = self.body.claims();
+        let Some(claim) = self.body.claim(index) else {
+            return class;
+        };
+        let at = claims.partition_point(|c| c.start < claim.start);
+        let implied =
+            |claim: Option<&Claim>| claim.is_some_and(|claim| judge::implies(facts, claim).is_ok());
+        if class == Class::CallWithoutFrame {
+            return class;
+        }
+        if implied(at.checked_sub(1).and_then(|before| claims.get(before))) {
+            Class::EarlyRow
+        } else if implied(claims.get(at + 1)) {
+            Class::LateRow
+        } else {
+            class
+        }
+    }
+
+    /// Adds to the finding that ends just before `index`, or starts one.
+    fn find(&mut self, index: usize, facts: Option<&Facts>, class: Class) {
+        let claim = self.body.claim(index);
+        if let Some((next, last)) = self.findings.last_mut() {
+            if *next == index && last.class == class && last.claim.as_ref() == claim {
+                *next += 1;
+                last.len += 4;
+                return;
+            }
+        }
+        self.findings.push((
+            index + 1,
+            Finding {
+                offset: self.body.offset(index),
+                len: 4,
+                claim: claim.cloned(),
+                facts: facts.map(Facts::to_string).unwrap_or_default(),
+                should: facts.and_then(judge::row_of),
+                class,
+            },
+        ));
+    }
+
+    fn finish(mut self, direct: &[bool]) -> Analysis {
+        let mut rows: Vec<(u64, Rule)> = Vec::new();
+        let mut is_direct = false;
+        for (index, is_reached) in direct.iter().enumerate() {
+            if self.body.is_leader(index) {
+                is_direct = *is_reached;
+            }
+            let rule = match self.body.is_data(index) {
+                true => Rule::Unreliable(Undescribed::Hole),
+                false => self.rules[index],
+            };
+            if !self.body.is_data(index) {
+                self.counts.instructions += 1;
+                if rule == NOT_PROVED {
+                    self.counts.unproved += 1;
+                } else {
+                    self.counts.proved += 1;
+                    self.counts.assumed += u64::from(!is_direct);
+                }
+                if !self.seen[index] {
+                    self.find(index, None, Class::Unreached);
+                }
+            }
+            if rows.last().is_none_or(|(_, last)| *last != rule) {
+                rows.push((self.body.offset(index), rule));
+            }
+        }
+        let mut findings: Vec<Finding> = self.findings.into_iter().map(|(_, f)| f).collect();
+        findings.sort_by_key(|finding| finding.offset);
+        Analysis {
+            proof: Proof {
+                rows,
+                findings,
+                counts: self.counts,
+            },
+            escapes: self.escapes,
+        }
+    }
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Vector, scalable vector and matrix instructions: which of them write a
+//! general register.
+
+use super::{bit, field, Access, Mode, Reg, Regs, Step, Store};
+
+/// Scalar floating point and Advanced SIMD (bits 27..25 are 111).
+pub(super) fn decode(word: u32) -> Step {
+    let to_general = if field(word, 24, 5) == 0b11110 && !bit(word, 30) {
+        converts_to_general(word)
+    } else {
+        // smov, umov: bits 28..21 01110000, 15..10 0x0101 or 0x0111 1.
+        word & 0xbfe0_f400 == 0x0e00_2400
+    };
+    match to_general {
+        true => Step::writes_or_zero(word),
+        false => Step::Nothing,
+    }
+}
+
+/// Among the conversions between general and vector registers: opcode 010, 011
+/// (`scvtf`, `ucvtf`) and, without a scale, 111 (`fmov` to a vector) write a
+/// vector register; the others a general one.
+fn converts_to_general(word: u32) -> bool {
+    let opcode = field(word, 16, 3);
+    let has_scale = !bit(word, 21);
+    let is_conversion = has_scale || field(word, 10, 6) == 0;
+    is_conversion && !matches!(opcode, 0b010 | 0b011) && (has_scale || opcode != 0b111)
+}
+
+/// SVE (bits 28..25 are 0010).
+pub(super) fn scalable(word: u32) -> Step {
+    match word >> 29 {
+        // Stores. How much depends on the vector length; there is no write-back.
+        0b111 => Step::Access(unbounded(word)),
+        // Loads and prefetches, without write-back.
+        0b100..=0b110 => Step::Nothing,
+        _ if has_general_result(word) => Step::writes_or_sp(word),
+        _ => Step::Nothing,
+    }
+}
+
+/// The groups of SVE with a general register as destination, taken a little too
+/// wide: `addvl`, `addpl`, `rdvl` (SP is possible) and their streaming forms;
+/// `cntb`, `incb`, `sqincb`, …; `clasta`, `lasta`; `cntp`, `firstp`, `incp`, ….
+fn has_general_result(word: u32) -> bool {
+    let low = field(word, 12, 4);
+    match word >> 24 {
+        0x04 => bit(word, 21) && matches!(low, 0b0101 | 0b1110 | 0b1111),
+        0x05 => bit(word, 21) && field(word, 17, 3) == 0 && field(word, 13, 3) == 0b101,
+        0x25 => field(word, 20, 2) == 0b10 && low >> 2 == 0b10,
+        _ => false,
+    }
+}
+
+/// SME (bit 31 set, bits 28..25 are 0000): rare enough to be taken as all of
+/// them at once, a store at the base and a result in a general register.
+pub(super) fn matrix(word: u32) -> Step {
+    Step::Access(Access {
+        writes: Regs::NONE.with(Reg::or_sp(word)),
+        ..unbounded(word)
+    })
+}
+
+const fn unbounded(word: u32) -> Access {
+    Access {
+        base: Reg::or_sp(word >> 5),
+        mode: Mode::Register,
+        store: Store::Unbounded,
+        data: [None; 2],
+        load: false,
+        writes: Regs::NONE,
+    }
+}

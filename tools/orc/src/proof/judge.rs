@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Whether facts imply a claim, and the row that then is true.
+
+use orc::rule::{Cfa, CfaBase, Frame, Location, X29};
+
+use crate::claim::Claim;
+
+use super::facts::{Facts, Value};
+use super::finding::Class;
+use super::insn::Reg;
+
+/// The synthetic record of an ftrace trampoline: CFA minus this, and 8 above.
+const SYNTHETIC_FP: i32 = -16;
+const SYNTHETIC_RETURN: i32 = -8;
+
+/// The row at an instruction with this claim, where these are the facts.
+///
+/// # Errors
+///
+/// What of the claim the facts do not imply.
+pub(super) fn row(facts: &Facts, claim: &Claim) -> Result<Frame, Class> {
+    check_cfa(facts, claim)?;
+    let mut frame = Frame {
+        cfa: claim.cfa,
+        return_address: return_address(facts, claim)?,
+        caller_fp: caller_fp(facts, claim)?,
+        x29: x29(facts),
+        patch_site: claim.signal_frame && has_synthetic_record(facts),
+    };
+    if !frame.is_valid() {
+        // Not a record that the walk could follow, so nothing to compare with.
+        frame.x29 = X29::Other;
+    }
+    match frame.is_valid() {
+        true => Ok(frame),
+        false => Err(Class::NotExpressible),
+    }
+}
+
+/// Whether the facts imply all that a claim says.
+///
+/// # Errors
+///
+/// The first part that they do not imply.
+pub(super) fn implies(facts: &Facts, claim: &Claim) -> Result<(), Class> {
+    check_cfa(facts, claim)?;
+    return_address(facts, claim)?;
+    caller_fp(facts, claim)?;
+    Ok(())
+}
+
+fn check_cfa(facts: &Facts, claim: &Claim) -> Result<(), Class> {
+    let base = match claim.cfa.base {
+        CfaBase::Sp => Reg::SP,
+        CfaBase::Fp => Reg::X29,
+    };
+    match facts.get(base) == below_cfa(claim.cfa.offset) {
+        true => Ok(()),
+        false => Err(Class::WrongCfa),
+    }
+}
+
+fn return_address(facts: &Facts, claim: &Claim) -> Result<Location, Class> {
+    let location = claim.return_address;
+    locate(facts, location, Reg::X30, Value::ReturnAddress).ok_or(match location {
+        Location::Register => Class::CallWithoutFrame,
+        Location::Slot(_) => Class::WrongReturnAddress,
+    })
+}
+
+fn caller_fp(facts: &Facts, claim: &Claim) -> Result<Location, Class> {
+    let location = claim.caller_fp;
+    locate(facts, location, Reg::X29, Value::CallerFp).ok_or(Class::WrongCallerFp)
+}
+
+/// Where `value` is, if it is where the claim says.
+///
+/// Clang says "in the slot" for one instruction too long: from the `ldp` that pops
+/// the slot to the `autiasp` after it. The slot still holds the value for whoever
+/// stops the CPU there, but an interrupt handler starts by overwriting it. Such a
+/// claim is true, and can be relied upon only as the register that was loaded.
+fn locate(facts: &Facts, location: Location, reg: Reg, value: Value) -> Option<Location> {
+    let Location::Slot(offset) = location else {
+        return (facts.get(reg) == value).then_some(location);
+    };
+    let Value::Cfa(slot) = below_cfa(offset) else {
+        return None;
+    };
+    if facts.slot(slot) == value {
+        return Some(location);
+    }
+    let is_loaded = facts.popped_slot(slot) == value && facts.get(reg) == value;
+    is_loaded.then_some(Location::Register)
+}
+
+/// Whether two claims say the same.
+pub(super) fn same(left: &Claim, right: &Claim) -> bool {
+    left.cfa == right.cfa
+        && left.return_address == right.return_address
+        && left.caller_fp == right.caller_fp
+}
+
+/// Whether a function may start with this claim.
+pub(super) fn is_entry(claim: &Claim) -> bool {
+    implies(&Facts::entry(), claim).is_ok()
+}
+
+/// A row that the facts imply; for a report of what a claim should have been.
+pub(super) fn row_of(facts: &Facts) -> Option<Frame> {
+    let slot = |value| {
+        let lowest = facts.slots_with(value).min()?;
+        Some(Location::Slot(lowest.checked_neg()?.try_into().ok()?))
+    };
+    let cfa = [(CfaBase::Sp, Reg::SP), (CfaBase::Fp, Reg::X29)]
+        .into_iter()
+        .find_map(|(base, reg)| match facts.get(reg) {
+            Value::Cfa(offset) => Some(Cfa {
+                base,
+                offset: offset.checked_neg()?.try_into().ok()?,
+            }),
+            _ => None,
+        })?;
+    let caller_fp = match facts.get(Reg::X29) {
+        Value::CallerFp => Location::Register,
+        _ => slot(Value::CallerFp)?,
+    };
+    let return_address = match slot(Value::ReturnAddress) {
+        Some(slot) => slot,
+        None if facts.get(Reg::X30) == Value::ReturnAddress => Location::Register,
+        None => return None,
+    };
+    let frame = Frame {
+        cfa,
+        return_address,
+        caller_fp,
+        x29: x29(facts),
+        patch_site: false,
+    };
+    frame.is_valid().then_some(frame)
+}
+
+fn below_cfa(offset: u32) -> Value {
+    match i32::try_from(offset) {
+        Ok(offset) => Value::Cfa(-offset),
+        // No value is equal to a claim of this.
+        Err(_) => Value::Cfa(i32::MIN),
+    }
+}
+
+fn x29(facts: &Facts) -> X29 {
+    match facts.get(Reg::X29) {
+        Value::CallerFp => X29::Caller,
+        Value::Cfa(offset) => match u32::try_from(i64::from(offset).wrapping_neg()) {
+            Ok(offset) => X29::Record(offset),
+            Err(_) => X29::Other,
+        },
+        _ => X29::Other,
+    }
+}
+
+fn has_synthetic_record(facts: &Facts) -> bool {
+    facts.slot(SYNTHETIC_FP) == Value::CallerFp
+        && facts.slot(SYNTHETIC_RETURN) == Value::TracedReturn
+}

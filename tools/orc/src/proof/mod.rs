@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The proof: every row of the compiler's CFI against the instructions.
+//!
+//! Facts about SP, x29, x30 and the stack slots that hold the return address and
+//! the caller's x29 flow from a function's entry along its direct branches; a row
+//! is proved at an instruction when the facts there imply all that it claims.
+//! No jump table is decoded. What direct branches do not reach is entered with
+//! its own claim, and counted as assumed.
+//!
+//! * [`insn`]: what an instruction does; [`facts`]: what is known at one;
+//! * `body`: a function, decoded; `flow`: the dataflow over it;
+//! * `judge`: facts against claims; `function`: all of it for one function;
+//!   `leaf`: the same for one without CFI;
+//! * [`section`]: for all functions of a section, with the branches between them;
+//! * [`finding`]: what comes out.
+
+mod body;
+pub mod facts;
+pub mod finding;
+mod flow;
+mod function;
+pub mod insn;
+mod judge;
+mod leaf;
+pub mod section;
+
+pub use finding::{Class, Counts, Finding, Proof};
+pub use section::Prover;

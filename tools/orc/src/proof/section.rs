@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The proof of all functions of a text section, and of the branches between them.
+//!
+//! Each function is proved by itself, as if entered only at its start. Branches
+//! into the middle of another (a cold part and its hot part, shared tails in
+//! assembly) are gathered, and their facts become further entries of the function
+//! they lead to, which is then proved again, until nothing changes.
+//!
+//! A function that is entered at its start is taken to be entered as AAPCS64 says.
+//! A branch that does otherwise is a finding where it is.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+
+use crate::claim::{Claim, Claims};
+use crate::text::{Function, TextSection};
+
+use super::facts::Facts;
+use super::finding::Proof;
+use super::function::{self, Analysis};
+use super::insn::Reg;
+use super::{judge, leaf};
+
+/// More rounds than branches between functions ever took. A function whose
+/// entries still change after them is not proved.
+const ROUNDS: usize = 16;
+
+/// A way into a function other than its start: where, and with which facts.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Entrance {
+    /// Offset in the section.
+    pub to: u64,
+    pub facts: Facts,
+}
+
+/// Proves functions of one text section.
+#[derive(Debug)]
+pub struct Prover<'a> {
+    text: &'a TextSection,
+    /// By function, in the section's order: ways in from other functions.
+    entrances: Vec<Vec<Entrance>>,
+}
+
+impl<'a> Prover<'a> {
+    /// For a section between whose functions there are no branches, or where they
+    /// don't matter. [`Prover::section`] finds them.
+    #[must_use]
+    pub fn new(text: &'a TextSection) -> Self {
+        Self {
+            text,
+            entrances: vec![Vec::new(); text.functions.len()],
+        }
+    }
+
+    /// Proves every function of a section, in parallel; the proofs are in the
+    /// section's order. `done` is called once for each function.
+    #[must_use]
+    pub fn section(text: &'a TextSection, done: impl Fn() + Sync) -> (Self, Vec<Proof>) {
+        let mut prover = Self::new(text);
+        let mut results: Vec<Analysis> = (0..text.functions.len())
+            .into_par_iter()
+            .map(|index| {
+                let analysis = prover.analyze(index);
+                done();
+                analysis
+            })
+            .collect();
+        for round in 0.. {
+            let changed = prover.gather(&results);
+            if changed.is_empty() {
+                break;
+            }
+            let again: Vec<(usize, Analysis)> = changed
+                .into_par_iter()
+                .map(|index| match round < ROUNDS {
+                    true => (index, prover.analyze(index)),
+                    false => (index, function::refuse(&text.functions[index])),
+                })
+                .collect();
+            for (index, analysis) in again {
+                results[index] = analysis;
+            }
+            if round >= ROUNDS {
+                break;
+            }
+        }
+        let proofs = results.into_iter().map(|analysis| analysis.proof).collect();
+        (prover, proofs)
+    }
+
+    /// Proves one function, number `index` of the section.
+    #[must_use]
+    pub fn function(&self, index: usize) -> Proof {
+        self.analyze(index).proof
+    }
+
+    fn analyze(&self, index: usize) -> Analysis {
+        let function = &self.text.functions[index];
+        let entrances = &self.entrances[index];
+        match &function.claims {
+            Some(_) => function::analyze(self, self.text, function, entrances),
+            None => leaf::analyze(self, self.text, function, entrances),
+        }
+    }
+
+    /// Hands the ways out of each function to the function they lead to; gives the
+    /// functions for which they changed.
+    fn gather(&mut self, results: &[Analysis]) -> Vec<usize> {
+        let mut gathered: BTreeMap<usize, Vec<Entrance>> = BTreeMap::new();
+        for entrance in results.iter().flat_map(|analysis| &analysis.escapes) {
+            if let Some(index) = self.function_at(entrance.to) {
+                gathered.entry(index).or_default().push(entrance.clone());
+            }
+        }
+        let mut changed = Vec::new();
+        for (index, old) in self.entrances.iter_mut().enumerate() {
+            let new = gathered.remove(&index).unwrap_or_default();
+            if *old != new {
+                *old = new;
+                changed.push(index);
+            }
+        }
+        changed
+    }
+
+    fn function_at(&self, offset: u64) -> Option<usize> {
+        let functions = &self.text.functions;
+        let index = functions
+            .partition_point(|f| f.start <= offset)
+            .checked_sub(1)?;
+        (offset < functions[index].end).then_some(index)
+    }
+
+    /// Judges running on over the end of a function, at `end`.
+    pub(super) fn falls_to(&self, end: u64, facts: &Facts) -> Escape {
+        let is_function = self.function_at(end).is_some();
+        let escape = self.escape(Some(end), facts);
+        Escape {
+            is_allowed: escape.is_allowed && is_function,
+            ..escape
+        }
+    }
+
+    /// Judges a branch out of a function.
+    pub(super) fn escape(&self, to: Option<u64>, facts: &Facts) -> Escape {
+        let is_entry_state = facts.is_entry_state(Reg::X30);
+        let target = to.and_then(|to| Some((to, self.function_at(to)?)));
+        let Some((to, index)) = target else {
+            return Escape {
+                is_allowed: is_entry_state,
+                entrance: None,
+            };
+        };
+        let function = &self.text.functions[index];
+        let claim = claim_at(function, to);
+        let is_plain_entry = to == function.start && claim.is_none_or(judge::is_entry);
+        let is_allowed = match claim {
+            Some(claim) if !is_plain_entry => judge::implies(facts, claim).is_ok(),
+            _ => is_entry_state,
+        };
+        let is_no_part = to == function.start && !is_allowed;
+        Escape {
+            is_allowed,
+            entrance: (!is_plain_entry && !is_no_part).then(|| Entrance {
+                to,
+                facts: facts.clone(),
+            }),
+        }
+    }
+}
+
+/// What becomes of a branch out of a function.
+pub(super) struct Escape {
+    /// Whether what it leads to may be entered in this state.
+    pub is_allowed: bool,
+    /// What the function it leads to must know.
+    pub entrance: Option<Entrance>,
+}
+
+/// The claim of a function at an offset inside it.
+fn claim_at(function: &Function, offset: u64) -> Option<&Claim> {
+    let Some(Claims::Rows(rows)) = &function.claims else {
+        return None;
+    };
+    let after = rows.partition_point(|claim| claim.start <= offset);
+    rows.get(after.checked_sub(1)?)
+}
