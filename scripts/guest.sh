@@ -31,11 +31,21 @@ pack() {
 	(cd "$TOP/scripts/guest" && echo init | cpio --quiet -o -H newc --owner 0:0) >>"$initrd"
 }
 
+# GUEST_ICOUNT=1: the clock counts instructions, and each boot is like the last.
+accelerator() {
+	if [ -n "${GUEST_ICOUNT:-}" ]; then
+		echo "-accel tcg,thread=single -icount shift=0,sleep=off -rtc base=2026-01-01,clock=vm -seed 1"
+	else
+		echo "-accel tcg,thread=multi"
+	fi
+}
+
 boot() {
 	: >"$console"
 	: >"$out"
+	# shellcheck disable=SC2046 # options, to be split
 	timeout --foreground --kill-after=10 "$seconds" \
-		qemu-system-aarch64 -M virt,gic-version=3 -cpu max -accel tcg,thread=multi \
+		qemu-system-aarch64 -M virt,gic-version=3 -cpu max $(accelerator) \
 		-smp "${GUEST_CPUS:-2}" -m "${GUEST_MEMORY:-2G}" -nic none -display none -no-reboot \
 		-monitor none -serial "file:$console" \
 		-device virtio-serial-pci -chardev "file,id=job,path=$out" -device virtconsole,chardev=job \
