@@ -1,0 +1,254 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# What the tests of the ORC unwinder share. A test sources this, calls
+# start_tests with the number of its tests, gives each result with pass, fail or
+# skip (or check, which decides), and ends with ktap_finished.
+#
+# The tests run, and fail, on a kernel without the ORC unwinder too.
+
+export LC_ALL=C
+
+WALKER=unwind_orc
+DEBUGFS=/sys/kernel/debug
+STATS=$DEBUGFS/unwind_orc/stats
+KLP=/sys/kernel/livepatch
+TRACING=/sys/kernel/tracing
+# used by the tests
+# shellcheck disable=SC2034
+CHAIN=$DEBUGFS/test_orc_chain
+
+# Guest seconds in which a livepatch transition has to finish.
+TRANSITION_BOUND=30
+
+TEST_DIR=$(dirname "$(readlink -f "$0")")
+cd "$TEST_DIR" || exit 1
+# shellcheck source=/dev/null
+. ../kselftest/ktap_helpers.sh || exit 1
+
+our_modules=()
+background=()
+marker=
+walker_at_start=0
+
+note() { printf '# %s\n' "$*"; }
+
+pass() { ktap_test_pass "$1"; }
+skip() { ktap_test_skip "$1 ($2)"; }
+
+# fail DESCRIPTION [WHY...]
+fail() {
+	ktap_test_fail "$1"
+	shift
+	while [ $# -gt 0 ]; do
+		printf '%s\n' "$1" | sed 's/^/#   /'
+		shift
+	done
+}
+
+# check DESCRIPTION COMMAND...: the command's output is shown if it fails, and
+# if it passes the lines of it that are notes
+check() {
+	local what=$1 output
+
+	shift
+	if output=$("$@" 2>&1); then
+		pass "$what"
+		grep '^#' <<< "$output"
+	else
+		fail "$what" "$output"
+	fi
+	return 0
+}
+
+# equal WANT HAVE
+equal() {
+	[ "$1" = "$2" ] && return
+	printf "expected '%s', got '%s'\n" "$1" "$2"
+	return 1
+}
+
+# matches PATTERN TEXT: an extended regular expression, on any line
+matches() {
+	grep -Eq -- "$1" <<< "$2" && return
+	printf "nothing like '%s' in:\n%s\n" "$1" "$2"
+	return 1
+}
+
+# at_least LIMIT HAVE
+at_least() {
+	[ "$2" -ge "$1" ] 2> /dev/null && return
+	printf "expected %s or more, got '%s'\n" "$1" "$2"
+	return 1
+}
+
+skip_all() {
+	ktap_skip_all "$*"
+	exit "$KSFT_SKIP"
+}
+
+loaded() { [ -d "/sys/module/$1" ]; }
+
+# The walker proper. A kernel may have it built in: there is nothing to unload.
+walker_builtin() {
+	grep -qs "/$WALKER\.ko\$" "/lib/modules/$(uname -r)/modules.builtin"
+}
+
+walker_loaded() { walker_builtin || loaded $WALKER; }
+
+load_walker() {
+	walker_loaded || modprobe $WALKER
+}
+
+unload_walker() {
+	! walker_builtin && loaded $WALKER && rmmod $WALKER
+}
+
+# load MODULE [PARAMETER...]: one of test_modules, to be unloaded at the end
+load() {
+	local module=$1
+
+	shift
+	loaded "$module" && return
+	insmod "test_modules/$module.ko" "$@" || {
+		note "cannot load test_modules/$module.ko"
+		return 1
+	}
+	our_modules=("$module" "${our_modules[@]}")
+}
+
+unload() {
+	local module other rest=()
+
+	for module in "$@"; do
+		rmmod "$module" || return 1
+		rest=()
+		for other in "${our_modules[@]}"; do
+			[ "$other" = "$module" ] || rest+=("$other")
+		done
+		our_modules=("${rest[@]}")
+	done
+}
+
+# A process in the background, ended with the test.
+start() {
+	"$@" &
+	background+=($!)
+}
+
+stop_background() {
+	[ ${#background[@]} -eq 0 ] && return
+	kill "${background[@]}" 2> /dev/null
+	wait "${background[@]}" 2> /dev/null
+	background=()
+}
+
+cleanup() {
+	stop_background
+	declare -F test_cleanup > /dev/null && test_cleanup
+	loaded test_orc_hog && rmmod test_orc_hog
+	remove_patch test_orc_livepatch
+	local module
+
+	for module in "${our_modules[@]}"; do
+		loaded "$module" && rmmod "$module"
+	done
+	if [ $walker_at_start = 1 ]; then
+		load_walker
+	else
+		unload_walker
+	fi
+}
+
+# start_tests COUNT
+start_tests() {
+	ktap_print_header
+	[ "$(uname -m)" = aarch64 ] || skip_all "not arm64"
+	[ "$(id -u)" = 0 ] || skip_all "must be run as root"
+	[ -d $DEBUGFS/tracing ] || mount -t debugfs none $DEBUGFS 2> /dev/null
+	[ -d $DEBUGFS/sched ] || [ -d $DEBUGFS/tracing ] || skip_all "no debugfs"
+	[ -d test_modules ] || skip_all "no test modules beside $0"
+	[ -r $STATS ] || note "no $STATS: is this a kernel with CONFIG_UNWIND_ORC?"
+	walker_loaded && walker_at_start=1
+	trap cleanup EXIT
+	trap 'exit 1' INT TERM HUP
+	load_walker || note "cannot load $WALKER"
+	marker="unwind_orc selftest: ${0##*/} $$ $(cut -d' ' -f1 /proc/uptime)"
+	echo "$marker" > /dev/kmsg
+	ktap_set_plan "$1"
+}
+
+# The kernel's messages since start_tests.
+messages() {
+	dmesg | awk -v marker="$marker" 'seen; index($0, marker) { seen = 1 }'
+}
+
+# No oops, warning, lockdep report... in the log since start_tests.
+healthy() {
+	! messages | grep -E \
+		'BUG:|WARNING:|Oops|Unable to handle|Internal error|Call trace:|INFO: |panic'
+}
+
+# stat NAME: a counter of the unwinder, 0 if there is none of the name
+stat_of() {
+	awk -F': *' -v name="$1" '$1 == name { n = $2 } END { print n + 0 }' \
+		$STATS 2> /dev/null || echo 0
+}
+
+# Reasons whose counters differ between two copies of the statistics.
+moved() {
+	diff <(echo "$1") <(echo "$2") | sed -n 's/^> \(.*\): *[0-9]*$/\1/p' |
+		grep -v '^frames$'
+}
+
+statistics() { cat $STATS 2> /dev/null; }
+
+# verdict PID: the last line of its stack file; nothing without the walker
+verdict() {
+	tail -n 1 "/proc/$1/stack" 2> /dev/null | grep -E '^(reliable|unreliable)'
+}
+
+# now: milliseconds since boot
+now() {
+	local up
+
+	read -r up _ < /proc/uptime
+	echo $(( ${up%.*} * 1000 + 10#${up#*.} * 10 ))
+}
+
+# wait_for SECONDS COMMAND...: prints the milliseconds it took
+wait_for() {
+	local begin end
+
+	begin=$(now)
+	end=$((begin + $1 * 1000))
+	shift
+	until "$@"; do
+		[ "$(now)" -lt $end ] || return 1
+		sleep 0.1
+	done
+	echo $(($(now) - begin))
+}
+
+transition_done() { [ "$(cat "$KLP/$1/transition" 2> /dev/null)" = 0 ]; }
+patch_gone() { [ ! -e "$KLP/$1" ]; }
+
+# remove_patch NAME: whatever state it is in, if it is there at all
+remove_patch() {
+	loaded "$1" || return 0
+	[ "$(cat "$KLP/$1/enabled" 2> /dev/null)" = 1 ] &&
+		echo 0 > "$KLP/$1/enabled"
+	wait_for $TRANSITION_BOUND patch_gone "$1" > /dev/null || return 1
+	rmmod "$1"
+}
+
+# chain WHAT: start the thread of test_orc_chain, or stop it
+chain() { echo "$1" > $CHAIN/control; }
+
+# The trace of the chain, from CPU 0, where its "spin" then can't be running.
+chain_check() { taskset -c 0 cat $CHAIN/check; }
+
+chain_is_reliable() { matches '^reliable: ' "$(chain_check)"; }
+
+# CPU-bound kthreads, twice the CPUs.
+hog() { load test_orc_hog; }

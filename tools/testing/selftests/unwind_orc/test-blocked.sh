@@ -1,0 +1,62 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Tasks that wait: a kthread with a known chain, a user process, this one; a
+# task that runs on another CPU, which must be refused; and that the verdicts
+# come from the ORC walker, and go with it.
+
+. "$(dirname "$0")"/functions.sh
+
+start_tests 10
+load test_orc_lib && load test_orc_relay && load test_orc_chain
+
+before=$(stat_of reliable)
+chain block
+pid=$(cat $CHAIN/pid)
+check "blocked kthread: trace is the known chain" chain_is_reliable
+check "blocked kthread: verdict in /proc" equal reliable "$(verdict "$pid")"
+check "reliable walks are counted" at_least $((before + 2)) "$(stat_of reliable)"
+chain stop
+
+start sleep 1000
+sleep 0.2
+check "sleeping process: verdict" equal reliable "$(verdict $!)"
+check "current: verdict" equal reliable "$(verdict self)"
+
+if [ "$(getconf _NPROCESSORS_ONLN)" -lt 2 ]; then
+	skip "running task is refused" "one CPU"
+	skip "running task: reason" "one CPU"
+else
+	before=$(stat_of 'task running on another cpu')
+	chain spin
+	result=$(taskset -c 1 cat $CHAIN/running)
+	note "${result//$'\n'/, }"
+	running_refused() {
+		matches '^reliable: 0$' "$result" &&
+			! matches '^refused: 0$' "$result" > /dev/null
+	}
+	check "running task is refused" running_refused
+	after=$(stat_of 'task running on another cpu')
+	check "running task: reason" at_least $((before + 100)) "$after"
+	chain stop
+fi
+
+if walker_builtin; then
+	skip "without the walker: no verdict" "the walker is built in"
+	skip "without the walker: no counter moves" "the walker is built in"
+else
+	unload_walker
+	without=$(statistics)
+	chain block
+	check "without the walker: no verdict" equal "" "$(verdict "$(cat $CHAIN/pid)")"
+	unmoved() { chain_is_reliable && equal "$without" "$(statistics)"; }
+	if [ -r $STATS ]; then
+		check "without the walker: no counter moves" unmoved
+	else
+		fail "without the walker: no counter moves" "no $STATS"
+	fi
+	chain stop
+fi
+
+check "kernel log" healthy
+ktap_finished
