@@ -125,7 +125,7 @@ pub trait Machine {
     /// The layout of `struct pt_regs`.
     const REGS: RegsLayout;
 
-    /// The rule at this exact PC.
+    /// The rule at this exact PC: one that a table may hold.
     ///
     /// # Errors
     ///

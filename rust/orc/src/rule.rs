@@ -189,7 +189,9 @@ impl Frame {
     /// With x29 saved in a slot, `ftrace_caller` has stored the traced function's
     /// record: it does so first. Before, the return address is in x9 alone.
     fn has_synthetic_record(&self) -> bool {
-        self.caller_fp != Location::Register && self.covers(RECORD_BYTES)
+        self.caller_fp != Location::Register
+            && self.cfa.base == CfaBase::Sp
+            && self.covers(RECORD_BYTES)
     }
 
     /// Whether CFA minus `offset` is not below SP, as far as the rule can tell.

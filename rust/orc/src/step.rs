@@ -97,7 +97,8 @@ fn metadata<M: Machine>(
     kind: u64,
 ) -> Result<Next, Reason> {
     match kind {
-        META_FINAL if stacks.is_task() && state.sp == machine.task_regs() => Ok(Next::End),
+        // The walk is on the task's own stack then.
+        META_FINAL if state.sp == machine.task_regs() => Ok(Next::End),
         META_FINAL => Err(Reason::FinalMisplaced),
         META_PT_REGS => saved_regs(machine, stacks, state.sp).map(Next::Frame),
         _ => Err(Reason::UnknownRecord),
@@ -286,7 +287,7 @@ impl Bounds {
         offset: u32,
     ) -> Result<u64, Reason> {
         let address = self.below_cfa(offset).ok_or(Reason::SlotOutsideFrame)?;
-        if address < self.floor || offset < 8 {
+        if address < self.floor {
             return Err(Reason::SlotOutsideFrame);
         }
         stacks.read(machine, address)
@@ -302,7 +303,6 @@ fn check_synthetic_record<M: Machine>(
     frame: &Bounds,
 ) -> Result<(), Reason> {
     let synthetic = frame.below_cfa(SYNTHETIC).ok_or(Reason::SlotOutsideFrame)?;
-    frame.read(machine, stacks, SYNTHETIC)?;
     match rule.x29 {
         X29::Record(offset) if offset != SYNTHETIC => {
             match frame.read(machine, stacks, offset)? == synthetic {

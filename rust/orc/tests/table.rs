@@ -236,7 +236,12 @@ fn refuses_each_wrong_header_word() {
 #[test]
 fn refuses_each_wrong_part() {
     type Spoil = fn(&mut Parts);
-    let cases: [(&str, Spoil, TableError); 11] = [
+    let cases: [(&str, Spoil, TableError); 12] = [
+        (
+            "text longer than the index",
+            |p| p.text_bytes += 1024,
+            TableError::Size,
+        ),
         ("row not at 0", |p| p.row_keys[0] = 1, TableError::FirstRow),
         ("equal keys", |p| p.row_keys[1] = 0, TableError::Order),
         ("keys go down", |p| p.row_keys[2] = 2, TableError::Order),
@@ -283,7 +288,7 @@ fn refuses_padding_that_is_not_zero() {
 
 #[test]
 fn refuses_rules_that_contradict_themselves() {
-    let cases: [(&str, [u32; 5]); 16] = [
+    let cases: [(&str, [u32; 5]); 19] = [
         ("offset not a multiple of 8", [0x1601, 36, 24, 32, 32]),
         ("offset too large", [0x1601, 1 << 31, 24, 32, 32]),
         ("slot at the CFA", [0x1601, 32, 0, 32, 32]),
@@ -296,6 +301,9 @@ fn refuses_rules_that_contradict_themselves() {
         ("CFA by the caller's x29", [0x0f01, 32, 24, 32, 0]),
         ("CFA and record disagree", [0x1701, 48, 24, 32, 32]),
         ("record above the CFA", [0x1401, 32, 0, 8, 8]),
+        ("saved x29 below SP", [0x0e01, 32, 24, 40, 0]),
+        ("return address at the CFA", [0x0e01, 32, 0, 32, 0]),
+        ("patch site by x29", [0x3701, 32, 24, 32, 32]),
         ("patch site without a record", [0x2a01, 32, 24, 0, 0]),
         ("patch site in 8 bytes", [0x2401, 8, 0, 8, 0]),
         ("unknown flag", [0x5601, 32, 24, 32, 32]),

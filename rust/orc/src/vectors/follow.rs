@@ -298,7 +298,8 @@ pub(super) const VECTORS: &[Vector] = &[
         words: &[
             FINAL,
             KTHREAD_FRAME,
-            &record(WORKER_SP, KTHREAD_SP, RETURN_TO_HANDLER),
+            // Replaced before PACIASP.
+            &record(WORKER_SP, KTHREAD_SP, signed(RETURN_TO_HANDLER)),
             SWITCH_FRAME,
         ],
         returns: &[

@@ -67,6 +67,21 @@ macro_rules! stops_at_regs {
     };
 }
 
+/// A function that a stack ends with, so that its caller finds that stack empty.
+macro_rules! from_end_of_stack {
+    ($name:literal, $stack:ident, fp: $fp:expr, $caller:expr, $reason:ident) => {
+        Vector {
+            name: $name,
+            start: State::returns_to(after_call(NO_RECORD), $stack.high - 32, 0),
+            stacks: ALL_STACKS,
+            words: &[&record($stack.high - 32, $fp, after_call($caller))],
+            frames: &[after_call(NO_RECORD), after_call($caller)],
+            verdict: stop(Reason::$reason, 1, after_call($caller)),
+            ..BLOCKED
+        }
+    };
+}
+
 /// An overflow whose saved SP is this.
 macro_rules! overflow_with_sp {
     ($name:literal, regs: $regs:expr, sp: $sp:expr, stacks: $stacks:expr, $reason:ident) => {
@@ -140,6 +155,10 @@ pub(super) const VECTORS: &[Vector] = &[
     stops_at! { "refuses_text_behind_its_table", pc: NO_ROW + 8, NoRow },
     stops_at! { "refuses_single_step_slot", pc: NOT_TEXT + 8, NotText },
     stops_at! { "refuses_prologue_of_bpf_program", pc: BPF + 4, Bpf },
+    stops_blocked! { "refuses_assembly_without_cfi_and_odd_x29",
+    [&record(WORKER_SP, KTHREAD_SP + 4, after_call(NO_CFI))],
+    NoCfi at 2: after_call(SWITCH), after_call(WORKER), after_call(NO_CFI)
+        => after_call(NO_CFI) },
     // The saved registers would be complete here, but nobody can tell.
     stops_at! { "refuses_interrupted_entry_assembly",
     pc: EL1_IRQ + 0x10, sp: REGS, fp: REGS + STACKFRAME,
@@ -179,6 +198,14 @@ pub(super) const VECTORS: &[Vector] = &[
     pc: FP_ONLY, sp: WORKER_SP, fp: u64::MAX - 15, words: [], CfaOffStack },
     stops_at! { "refuses_slot_below_stack_pointer",
     pc: FP_ONLY, sp: WORKER_SP, fp: WORKER_SP - 16, words: [], SlotOutsideFrame },
+    stops_at! { "refuses_slot_that_is_no_word", pc: ODD_SLOT, SlotOutsideFrame },
+    Vector {
+        name: "refuses_slot_above_stack",
+        start: State::returns_to(after_call(HIGH_SLOT), TASK.high - 32, 0),
+        frames: &[after_call(HIGH_SLOT)],
+        verdict: stop(Reason::SlotOutsideFrame, 0, after_call(HIGH_SLOT)),
+        ..BLOCKED
+    },
     Vector {
         name: "refuses_frame_beyond_stack",
         start: State::returns_to(after_call(NO_RECORD), TASK.high - 16, 0),
@@ -292,6 +319,12 @@ pub(super) const VECTORS: &[Vector] = &[
         verdict: stop(Reason::CfaOffStack, 0, after_call(CALL_ON_IRQ_STACK)),
         ..BLOCKED
     },
+    from_end_of_stack! { "refuses_frame_that_reaches_another_stack",
+    IRQ, fp: OVERFLOW.low + 64, FAR_FRAME, CfaOffStack },
+    from_end_of_stack! { "refuses_slot_below_record_on_another_stack",
+    IRQ, fp: WORKER_SP, BELOW_X29, SlotOutsideFrame },
+    from_end_of_stack! { "refuses_change_of_stacks_at_end_of_task_stack",
+    TASK, fp: IRQ.high - 64, CALL_ON_IRQ_STACK, StackReentered },
     Vector {
         name: "refuses_stack_that_was_left",
         start: State::returns_to(after_call(HANDLER), OVERFLOW_REGS - 32, OVERFLOW_REGS - 32),

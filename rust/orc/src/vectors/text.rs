@@ -63,6 +63,15 @@ pub const ODD_FRAME: u64 = TEXT + 0x1e00;
 /// The CFA is x29 + 32, with nothing known of x29's record.
 pub const FP_ONLY: u64 = TEXT + 0x1f00;
 
+/// A frame as large as the distance to another stack.
+pub const FAR_FRAME: u64 = TEXT + 0x2800;
+/// The CFA is x29 + 16, and the registers are saved below x29.
+pub const BELOW_X29: u64 = TEXT + 0x2900;
+/// A row that no table holds: a slot that is no word.
+pub const ODD_SLOT: u64 = TEXT + 0x2a00;
+/// A row that no table holds: a slot at the CFA.
+pub const HIGH_SLOT: u64 = TEXT + 0x2b00;
+
 /// Between two functions.
 pub const HOLE: u64 = TEXT + 0x2000;
 /// Assembly without CFI.
@@ -79,6 +88,7 @@ pub const NO_TABLE: u64 = TEXT + 0x2500;
 pub const NO_ROW: u64 = TEXT + 0x2600;
 /// The prologue of a BPF program.
 pub const BPF: u64 = TEXT + 0x2700;
+const TEXT_END: u64 = TEXT + 0x2c00;
 /// Nothing: a kprobe's single-step slot, freed text.
 pub const NOT_TEXT: u64 = TEXT + 0x10_0000;
 
@@ -88,6 +98,8 @@ pub const TASK: StackRange = stack(0xffff_8000_8400_0000, 0x4000);
 pub const IRQ: StackRange = stack(0xffff_8000_8410_0000, 0x4000);
 /// The CPU's overflow stack.
 pub const OVERFLOW: StackRange = stack(0xffff_8000_8420_0000, 0x1000);
+/// From the end of the IRQ stack into the overflow stack.
+pub const FAR_SIZE: u32 = 0xf_c400;
 /// `task_pt_regs()`.
 pub const TASK_REGS: u64 = TASK.high - REGS_BYTES;
 
@@ -184,7 +196,7 @@ pub(super) fn rule(pc: u64) -> Result<Rule, Reason> {
         NO_TABLE => Err(Reason::NoTable),
         NO_ROW => Err(Reason::NoRow),
         BPF => Err(Reason::Bpf),
-        KTHREAD..HOLE => frame(function, pc & 0xff).map(Rule::Frame),
+        KTHREAD..HOLE | FAR_FRAME..TEXT_END => frame(function, pc & 0xff).map(Rule::Frame),
         _ => Err(Reason::NotText),
     }
 }
@@ -218,6 +230,10 @@ fn frame(function: u64, offset: u64) -> Result<Frame, Reason> {
         },
         FTRACE_CALLER_CHAIN => ftrace_caller(32),
         ODD_FRAME => saved(CfaBase::Sp, 24, X29::Other),
+        FAR_FRAME => saved(CfaBase::Sp, FAR_SIZE, X29::Other),
+        BELOW_X29 => slots(CfaBase::Fp, 16, 24),
+        ODD_SLOT => slots(CfaBase::Sp, 32, 20),
+        HIGH_SLOT => slots(CfaBase::Sp, 32, 0),
         FP_ONLY => saved(CfaBase::Fp, 32, X29::Other),
         _ => return Err(Reason::NotText),
     })
@@ -259,6 +275,14 @@ fn saved(base: CfaBase, size: u32, x29: X29) -> Frame {
         caller_fp: Location::Slot(size),
         x29,
         patch_site: false,
+    }
+}
+
+/// A frame with the return address here, and nothing known of x29.
+fn slots(base: CfaBase, size: u32, return_address: u32) -> Frame {
+    Frame {
+        return_address: Location::Slot(return_address),
+        ..saved(base, size, X29::Other)
     }
 }
 
