@@ -10,7 +10,7 @@ use crate::cfi::{self, Cfi};
 use crate::elf::{Image, Section};
 use crate::error::Fault;
 use crate::text::{Target, TextSection};
-use crate::{functions, patches};
+use crate::{fixups, functions, patches};
 
 /// Name of the section with a table, or its start: a module's tables are named
 /// after the text they describe (`.orc_unwind.init.text`).
@@ -52,6 +52,7 @@ impl<'d> Input<'d> {
         let cfi = cfi::read(&image)?;
         let entries = cfi.as_ref().map_or(&[][..], |cfi| &cfi.entries);
         let sites = patches::read(&image)?;
+        let faults = fixups::read(&image)?;
         let mut texts = Vec::new();
         for (section, header) in image.sections.iter().enumerate() {
             if !has_table(&image, header) {
@@ -66,6 +67,7 @@ impl<'d> Input<'d> {
                 functions: functions::functions(&image, section, entries, &foreign),
                 branches: branches(&image, section)?,
                 patches: patches.map(|site| site.patch.clone()).collect(),
+                fixups: fixups::of(&faults, section),
                 data: functions::data(&image, section),
             };
             check_size(&text)?;

@@ -15,6 +15,7 @@ pub mod cmd;
 pub mod elf;
 pub mod emit;
 pub mod error;
+pub mod fixups;
 pub mod functions;
 pub mod generate;
 pub mod input;

@@ -85,7 +85,7 @@ impl Known {
 }
 
 /// One table of sites: part of a section, relocated.
-struct Table<'i, 'd> {
+pub(crate) struct Table<'i, 'd> {
     image: &'i Image<'d>,
     index: usize,
     bytes: Cow<'d, [u8]>,
@@ -99,14 +99,19 @@ impl<'i, 'd> Table<'i, 'd> {
         Self::sections(image, ".altinstructions")
     }
 
-    /// `__jump_table` is a section of a module, and a part of `.rodata` between
-    /// two symbols in a kernel.
     fn jumps(image: &'i Image<'d>) -> Result<Vec<Self>, Fault> {
+        Self::linked(image, "__jump_table")
+    }
+
+    /// A table that is a section of a module, and a part of `.rodata` between two
+    /// symbols in a kernel.
+    pub(crate) fn linked(image: &'i Image<'d>, name: &str) -> Result<Vec<Self>, Fault> {
         if image.relocatable {
-            return Self::sections(image, "__jump_table");
+            return Self::sections(image, name);
         }
-        let start = image.symbol_address("__start___jump_table");
-        let Some((start, end)) = start.zip(image.symbol_address("__stop___jump_table")) else {
+        let start = image.symbol_address(&format!("__start_{name}"));
+        let end = image.symbol_address(&format!("__stop_{name}"));
+        let Some((start, end)) = start.zip(end) else {
             return Ok(Vec::new());
         };
         let holds = |s: &Section<'_>| s.is_loaded() && s.address <= start && end <= s.end();
@@ -148,11 +153,11 @@ impl<'i, 'd> Table<'i, 'd> {
     }
 
     /// Reads each entry of this size.
-    fn each(
+    pub(crate) fn each<T>(
         &self,
         size: usize,
-        read: impl Fn(usize) -> Result<Option<Site>, Fault>,
-        sites: &mut Vec<Site>,
+        read: impl Fn(usize) -> Result<Option<T>, Fault>,
+        sites: &mut Vec<T>,
     ) -> Result<(), Fault> {
         let whole = self.range.len() / size * size;
         if whole != self.range.len() {
@@ -164,8 +169,20 @@ impl<'i, 'd> Table<'i, 'd> {
         Ok(())
     }
 
-    fn fault(&self, at: usize, what: &str) -> Fault {
+    pub(crate) fn fault(&self, at: usize, what: &str) -> Fault {
         Fault::new(&*self.image.sections[self.index].name, at as u64, what)
+    }
+
+    /// The 16 bits at this offset.
+    pub(crate) fn short(&self, at: usize) -> u16 {
+        u16::from_le_bytes([self.bytes[at], self.bytes[at + 1]])
+    }
+
+    /// The section of text, and the offset in it, that the 32-bit distance at this
+    /// offset points to.
+    pub(crate) fn text(&self, at: usize, what: &str) -> Result<(usize, u64), Fault> {
+        let text = self.image.text_at(self.pointee(at));
+        text.ok_or_else(|| self.fault(at, what))
     }
 
     /// The address that the 32-bit distance at this offset points to.
@@ -178,7 +195,7 @@ impl<'i, 'd> Table<'i, 'd> {
 
     fn alternative(&self, at: usize, known: &Known) -> Result<Option<Site>, Fault> {
         let [len, alt_len] = [self.bytes[at + 10], self.bytes[at + 11]].map(u64::from);
-        let capability = u16::from_le_bytes([self.bytes[at + 8], self.bytes[at + 9]]);
+        let capability = self.short(at + 8);
         let (section, offset) = self.site(at, len)?;
         if len == 0 {
             return Ok(None);
@@ -215,9 +232,7 @@ impl<'i, 'd> Table<'i, 'd> {
     /// that the file does not hold.
     fn jump(&self, at: usize) -> Result<Option<Site>, Fault> {
         let (section, offset) = self.site(at, 4)?;
-        let target = self.image.text_at(self.pointee(at + 4));
-        let (target_section, target) =
-            target.ok_or_else(|| self.fault(at, "target is not text"))?;
+        let (target_section, target) = self.text(at + 4, "target is not text")?;
         let text = &self.image.sections[section];
         let is_nop = word(text.data, offset) == Some(NOP);
         let replacement = match is_nop {
@@ -239,8 +254,7 @@ impl<'i, 'd> Table<'i, 'd> {
 
     /// The site of the entry at this offset, `len` bytes of text.
     fn site(&self, at: usize, len: u64) -> Result<(usize, u64), Fault> {
-        let site = self.image.text_at(self.pointee(at));
-        let (section, offset) = site.ok_or_else(|| self.fault(at, "site is not text"))?;
+        let (section, offset) = self.text(at, "site is not text")?;
         let size = self.image.sections[section].data.len() as u64;
         if offset % 4 != 0 || len % 4 != 0 || offset + len > size {
             return Err(self.fault(at, "site is not whole instructions"));

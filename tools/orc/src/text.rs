@@ -26,6 +26,8 @@ pub struct TextSection {
     pub branches: BTreeMap<u64, Target>,
     /// Sites that the running kernel may rewrite, by offset.
     pub patches: Vec<Patch>,
+    /// Where the kernel continues after an access that faults, by offset.
+    pub fixups: Vec<Fixup>,
     /// Data in the text (mapping symbol `$d`), sorted: no instructions there.
     pub data: Vec<Range<u64>>,
 }
@@ -51,6 +53,18 @@ pub struct Patch {
     /// branch in them is relative to its new place. Empty when only the kernel
     /// knows what it will write (a callback, or a branch to another section).
     pub replacement: Vec<u32>,
+}
+
+/// An entry of the exception table (`__ex_table`): an instruction that may fault,
+/// and where the kernel continues then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fixup {
+    /// The instruction that faults.
+    pub offset: u64,
+    /// Where the kernel continues.
+    pub target: Target,
+    /// The registers that it writes before it does: bit n is xn.
+    pub written: u32,
 }
 
 /// One function.

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::claim::{Claim, Claims};
-use crate::text::{Function, Patch, Target, TextSection};
+use crate::text::{Fixup, Function, Patch, Target, TextSection};
 
-use super::insn::{Flow, Insn};
+use super::insn::{Flow, Insn, Regs};
 
 /// Where a branch of a function goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub(super) struct Body<'a> {
     /// sites there are for which it is not known what it puts there.
     variants: BTreeMap<usize, Vec<Insn>>,
     pub opaque_sites: usize,
+    /// Where control goes when an instruction faults, and what is written before.
+    fixups: BTreeMap<usize, Vec<(Place, Regs)>>,
     /// Targets that a relocation gives, by instruction.
     relocated: BTreeMap<usize, Target>,
     /// Whether a block starts at an instruction; one more than there are.
@@ -57,6 +59,7 @@ impl<'a> Body<'a> {
             insns,
             variants: BTreeMap::new(),
             opaque_sites: 0,
+            fixups: BTreeMap::new(),
             relocated: text
                 .branches
                 .range(function.start..function.end)
@@ -68,6 +71,7 @@ impl<'a> Body<'a> {
         };
         body.read_data(&text.data);
         body.read_patches(&text.patches);
+        body.read_fixups(&text.fixups);
         body.read_claims();
         body.find_leaders();
         body
@@ -85,6 +89,11 @@ impl<'a> Body<'a> {
     /// What the kernel may patch an instruction to.
     pub fn variants(&self, index: usize) -> &[Insn] {
         self.variants.get(&index).map_or(&[], Vec::as_slice)
+    }
+
+    /// Where control goes when an instruction faults, and what is written before.
+    pub fn fixups(&self, index: usize) -> &[(Place, Regs)] {
+        self.fixups.get(&index).map_or(&[], Vec::as_slice)
     }
 
     pub fn is_leader(&self, index: usize) -> bool {
@@ -124,11 +133,12 @@ impl<'a> Body<'a> {
             Some(Target::Local(offset)) if !is_patch => Some(*offset),
             _ => self.offset(index).checked_add_signed(distance),
         };
-        match (offset, offset.and_then(|offset| self.index(offset))) {
-            (_, Some(index)) => Place::Inside(index),
-            (Some(offset), None) => Place::Outside(offset),
-            (None, None) => Place::Elsewhere,
-        }
+        offset.map_or(Place::Elsewhere, |offset| self.place_of(offset))
+    }
+
+    fn place_of(&self, offset: u64) -> Place {
+        self.index(offset)
+            .map_or(Place::Outside(offset), Place::Inside)
     }
 
     fn read_data(&mut self, data: &[Range<u64>]) {
@@ -170,6 +180,24 @@ impl<'a> Body<'a> {
         }
     }
 
+    fn read_fixups(&mut self, fixups: &[Fixup]) {
+        let first = fixups.partition_point(|fixup| fixup.offset < self.function.start);
+        for fixup in &fixups[first..] {
+            if fixup.offset >= self.function.end {
+                break;
+            }
+            let place = match fixup.target {
+                Target::Local(offset) => self.place_of(offset),
+                Target::External => Place::Elsewhere,
+            };
+            if let Some(index) = self.index(fixup.offset) {
+                // The access may have been done in part.
+                let written = self.insns[index].writes().union(Regs::of(fixup.written));
+                self.fixups.entry(index).or_default().push((place, written));
+            }
+        }
+    }
+
     fn read_claims(&mut self) {
         let claims = self.claims();
         if claims.is_empty() {
@@ -194,6 +222,11 @@ impl<'a> Body<'a> {
             }
             if self.data[index] {
                 self.leaders[index + 1] = true;
+            }
+            for (place, _) in self.fixups.get(&index).cloned().unwrap_or_default() {
+                if let Place::Inside(to) = place {
+                    self.leaders[to] = true;
+                }
             }
         }
     }

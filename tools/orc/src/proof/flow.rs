@@ -149,6 +149,11 @@ pub(super) fn is_no_return(body: &Body<'_>, index: usize, facts: &Facts) -> bool
 /// `facts` become those at the next instruction.
 pub(super) fn execute(body: &Body<'_>, index: usize, facts: &mut Facts, outcome: &mut Outcome) {
     outcome.taken.clear();
+    for (place, written) in body.fixups(index) {
+        let mut facts = facts.clone();
+        facts.clobber(*written);
+        outcome.taken.push((*place, facts));
+    }
     let variants = body.variants(index);
     if variants.is_empty() {
         outcome.next = execute_one(body, index, body.insn(index), false, facts, outcome);

@@ -156,6 +156,11 @@ pub(super) fn roots(body: &Body<'_>, blocks: &Blocks<'_>, given_up: &[bool]) -> 
                     Flow::Jump(_) | Flow::IndirectJump | Flow::Return(_) | Flow::ExceptionReturn
                 );
             }
+            for (place, _) in body.fixups(index) {
+                if let Place::Inside(to) = place {
+                    has_predecessor[*to] = true;
+                }
+            }
             index += 1;
             if !follows || index >= body.len() {
                 break;
@@ -287,8 +292,10 @@ impl<'j, 'a> Judge<'j, 'a> {
     /// Whether the instruction at `index` may leave the function where it does.
     fn leaves(&mut self, index: usize, facts: &Facts) -> Result<(), Class> {
         let is_last = index + 1 == self.body.len() || self.body.is_data(index + 1);
-        let has_variants = !self.body.variants(index).is_empty();
-        if self.body.insn(index).flow == Flow::Next && !has_variants && !is_last {
+        let may_leave = self.body.insn(index).flow != Flow::Next
+            || !self.body.variants(index).is_empty()
+            || !self.body.fixups(index).is_empty();
+        if !may_leave && !is_last {
             return Ok(());
         }
         let patched = self.body.variants(index).iter();

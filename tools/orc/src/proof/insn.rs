@@ -77,6 +77,12 @@ impl Regs {
     /// What `hvc` and `smc` may change (SMCCC, 2.6): x0 to x17.
     pub const FIRMWARE: Self = Self(0x3_ffff);
 
+    /// The set of x0 to x30 and SP with these bits.
+    #[must_use]
+    pub const fn of(bits: u32) -> Self {
+        Self(bits)
+    }
+
     /// The set with one more.
     #[must_use]
     pub const fn with(self, reg: Reg) -> Self {

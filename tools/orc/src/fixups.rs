@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The exception table: instructions that may fault, and where the kernel
+//! continues when they do.
+//!
+//! `struct exception_table_entry` (`arch/arm64/include/asm/extable.h`) gives the
+//! two places and, in `data`, the registers that the handler of its type writes
+//! (`arch/arm64/mm/extable.c`).
+
+use crate::elf::Image;
+use crate::error::Fault;
+use crate::patches::Table;
+use crate::text::{Fixup, Target};
+
+const ENTRY_BYTES: usize = 12;
+
+/// `EX_TYPE_UACCESS_CPY`: its `data` names no register.
+const TYPE_COPY: u16 = 4;
+
+/// A fixup, and the text section that the faulting instruction is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// Index of the section.
+    pub section: usize,
+    /// The fixup.
+    pub fixup: Fixup,
+}
+
+/// All fixups of a file, by section and offset.
+///
+/// # Errors
+///
+/// A [`Fault`] when the table is malformed, or names a place that is not text.
+pub fn read(image: &Image<'_>) -> Result<Vec<Site>, Fault> {
+    let mut sites = Vec::new();
+    for table in Table::linked(image, "__ex_table")? {
+        table.each(ENTRY_BYTES, |at| entry(&table, at).map(Some), &mut sites)?;
+    }
+    sites.sort_by_key(|site| (site.section, site.fixup.offset));
+    Ok(sites)
+}
+
+/// Those of one section.
+pub fn of(sites: &[Site], section: usize) -> Vec<Fixup> {
+    let sites = sites.iter().filter(|site| site.section == section);
+    sites.map(|site| site.fixup).collect()
+}
+
+fn entry(table: &Table<'_, '_>, at: usize) -> Result<Site, Fault> {
+    let (section, offset) = table.text(at, "faulting instruction is not text")?;
+    let (to_section, to) = table.text(at + 4, "fixup is not text")?;
+    let target = match to_section == section {
+        true => Target::Local(to),
+        false => Target::External,
+    };
+    let data = table.short(at + 10);
+    // pt_regs_write_reg() ignores 31, the zero register.
+    let written = match table.short(at + 8) {
+        TYPE_COPY => 0,
+        _ => (1 << (data & 31) | 1 << (data >> 5 & 31)) & 0x7fff_ffff,
+    };
+    Ok(Site {
+        section,
+        fixup: Fixup {
+            offset,
+            target,
+            written,
+        },
+    })
+}
