@@ -24,7 +24,6 @@ struct elf64_hdr;
 struct elf64_shdr;
 struct llist_node;
 struct module;
-struct seq_file;
 struct task_struct;
 
 /*
@@ -183,7 +182,7 @@ int unwind_orc_trace_task(struct task_struct *task, unsigned long *entries,
 			  struct unwind_orc_verdict *verdict);
 
 /* For arch_stack_walk_reliable() and the module loader. */
-int unwind_orc_walk(const struct unwind_orc_start *start,
+int unwind_orc_walk(struct unwind_orc_start *start,
 		    stack_trace_consume_fn consume, void *cookie,
 		    struct task_struct *task);
 int unwind_orc_module_finalize(const struct elf64_hdr *hdr,
@@ -218,7 +217,7 @@ static __always_inline void unwind_orc_capture(struct unwind_orc_start *start)
 {
 }
 
-static inline int unwind_orc_walk(const struct unwind_orc_start *start,
+static inline int unwind_orc_walk(struct unwind_orc_start *start,
 				  stack_trace_consume_fn consume, void *cookie,
 				  struct task_struct *task)
 {
@@ -237,14 +236,5 @@ static inline void unwind_orc_module_cleanup(struct module *mod)
 }
 
 #endif /* CONFIG_UNWIND_ORC_TABLES */
-
-#ifdef CONFIG_UNWIND_ORC_PROC
-void unwind_orc_proc_show(struct seq_file *m, struct task_struct *task);
-#else
-static inline void unwind_orc_proc_show(struct seq_file *m,
-					struct task_struct *task)
-{
-}
-#endif
 
 #endif /* __ASM_UNWIND_ORC_H */

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Where the tables are: one for vmlinux here, one for each text section of each
+ * module in modules.c. They come sorted from the build; the kernel only finds
+ * them, has the walker check them once, and remembers them as long as the text
+ * lives.
+ */
+#define pr_fmt(fmt) "unwind_orc: " fmt
+
+#include <linux/buildid.h>
+#include <linux/init.h>
+#include <linux/kprobes.h>
+#include <linux/printk.h>
+
+#include <asm/sections.h>
+
+#include "edge.h"
+
+static u8 vmlinux_id[BUILD_ID_SIZE_MAX] __ro_after_init;
+static struct unwind_orc_region vmlinux_region __ro_after_init;
+
+static int __init unwind_orc_init_vmlinux(void)
+{
+	if (build_id_parse_buf(__start_notes, vmlinux_id,
+			       __stop_notes - __start_notes))
+		pr_warn("vmlinux: no build ID\n");
+	vmlinux_region = (struct unwind_orc_region) {
+		.text = _stext,
+		.text_size = _etext - _stext,
+		.table = __start_orc_unwind,
+		.table_size = __stop_orc_unwind - __start_orc_unwind,
+		.build_id = vmlinux_id,
+	};
+	return 0;
+}
+early_initcall(unwind_orc_init_vmlinux);
+
+/* Have a walker check one table, and say what is wrong with it. */
+bool unwind_orc_accept(const struct unwind_orc_ops *ops, const char *name,
+		       const struct unwind_orc_region *region)
+{
+	char why[UNWIND_ORC_NAME_LEN * 2] = "";
+	int err = ops->check(region, why, sizeof(why));
+
+	if (err)
+		pr_warn("%s: table for %u bytes of text not used: %s (%d)\n",
+			name, region->text_size, why, err);
+	return !err;
+}
+
+/*
+ * Have a new walker check every table there is. Called with unwind_orc_lock
+ * held and without a walker that could be looking on.
+ *
+ * Return: 0, or -EINVAL if vmlinux's own table is no good: without that one
+ * no walk can succeed.
+ */
+int unwind_orc_accept_all(const struct unwind_orc_ops *ops)
+{
+	if (!unwind_orc_accept(ops, "vmlinux", &vmlinux_region))
+		return -EINVAL;
+	unwind_orc_accept_modules(ops);
+	return 0;
+}
+
+/**
+ * unwind_orc_find() - the text section a PC lies in, and its table
+ * @pc:     any value
+ * @region: filled in when a table is found
+ *
+ * To be called under RCU, which keeps module, text and table in place.
+ */
+enum unwind_orc_lookup unwind_orc_find(unsigned long pc,
+				       struct unwind_orc_region *region)
+{
+	if (pc - (unsigned long)vmlinux_region.text < vmlinux_region.text_size) {
+		*region = vmlinux_region;
+		return UNWIND_ORC_FOUND;
+	}
+	return unwind_orc_find_module(pc, region);
+}
+EXPORT_SYMBOL_GPL(unwind_orc_find);
+NOKPROBE_SYMBOL(unwind_orc_find);

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What a reliable walk needs to know of a task: where to start, which stacks
+ * there are, and which return addresses a tracer has taken away.
+ */
+#include <linux/ftrace.h>
+#include <linux/kprobes.h>
+#include <linux/sched.h>
+#include <linux/sched/task_stack.h>
+
+#include <asm/pointer_auth.h>
+#include <asm/stacktrace.h>
+
+#include "edge.h"
+
+static unsigned long context_switches(const struct task_struct *task)
+{
+	return READ_ONCE(task->nvcsw) + READ_ONCE(task->nivcsw);
+}
+
+/*
+ * Take the state that @task was left in by cpu_switch_to(), and hold on to its
+ * stack until unwind_orc_end_task().
+ *
+ * A caller that really needs the answer pins the task: livepatch does, with
+ * task_call_func(). Here nobody is trusted to. __schedule() counts the switch
+ * before it clears on_cpu (release), and sets on_cpu before the task may touch
+ * its stack. So the same count before and after, and on_cpu clear both times,
+ * mean that the task did not run in between: unwind_orc_undisturbed().
+ */
+void unwind_orc_start_task(struct unwind_orc_start *start,
+			   struct task_struct *task)
+{
+	if (!try_get_task_stack(task)) {
+		start->kind = UNWIND_ORC_GONE;
+		return;
+	}
+
+	start->switches = context_switches(task);
+	smp_rmb(); /* count, then on_cpu: see unwind_orc_undisturbed() */
+	if (smp_load_acquire(&task->on_cpu)) {
+		start->kind = UNWIND_ORC_RUNNING;
+		return;
+	}
+
+	start->kind = UNWIND_ORC_BLOCKED;
+	start->pc = READ_ONCE(task->thread.cpu_context.pc);
+	start->sp = READ_ONCE(task->thread.cpu_context.sp);
+	start->fp = READ_ONCE(task->thread.cpu_context.fp);
+	start->lr = 0;
+}
+NOKPROBE_SYMBOL(unwind_orc_start_task);
+
+void unwind_orc_end_task(const struct unwind_orc_start *start,
+			 struct task_struct *task)
+{
+	if (start->kind != UNWIND_ORC_GONE)
+		put_task_stack(task);
+}
+NOKPROBE_SYMBOL(unwind_orc_end_task);
+
+/**
+ * unwind_orc_undisturbed() - has the task stayed where it was?
+ * @task:  the task that was walked
+ * @start: the state that the walk started from
+ *
+ * To be asked after the last read from the stack and before anybody is told
+ * that the trace is reliable.
+ *
+ * Return: true if @task is current, or has not run since @start was taken.
+ */
+bool unwind_orc_undisturbed(const struct task_struct *task,
+			    const struct unwind_orc_start *start)
+{
+	if (start->kind == UNWIND_ORC_CURRENT)
+		return task == current;
+	if (start->kind != UNWIND_ORC_BLOCKED)
+		return false;
+
+	smp_rmb(); /* the stack, then on_cpu */
+	if (smp_load_acquire(&task->on_cpu))
+		return false;
+	return context_switches(task) == start->switches;
+}
+EXPORT_SYMBOL_GPL(unwind_orc_undisturbed);
+NOKPROBE_SYMBOL(unwind_orc_undisturbed);
+
+/**
+ * unwind_orc_stacks() - the stacks that a walk may read
+ * @task:   the task to be walked
+ * @stacks: filled in, the task's own stack first
+ *
+ * The stacks of this CPU belong to the walk only if the CPU can't change
+ * under it. SDEI and EFI stacks are left out: nothing on them can be walked
+ * reliably.
+ *
+ * Return: how many of @stacks were filled in, at least one.
+ */
+unsigned int unwind_orc_stacks(const struct task_struct *task,
+			       struct stack_info stacks[UNWIND_ORC_MAX_STACKS])
+{
+	unsigned int nr = 0;
+
+	stacks[nr++] = stackinfo_get_task(task);
+	if (task == current && !preemptible()) {
+		stacks[nr++] = stackinfo_get_irq();
+		stacks[nr++] = stackinfo_get_overflow();
+	}
+	return nr;
+}
+EXPORT_SYMBOL_GPL(unwind_orc_stacks);
+NOKPROBE_SYMBOL(unwind_orc_stacks);
+
+/**
+ * unwind_orc_task_regs() - address of task_pt_regs()
+ * @task: the task to be walked
+ *
+ * Every complete trace ends in the metadata record of these registers.
+ */
+unsigned long unwind_orc_task_regs(const struct task_struct *task)
+{
+	return (unsigned long)task_pt_regs(task);
+}
+EXPORT_SYMBOL_GPL(unwind_orc_task_regs);
+NOKPROBE_SYMBOL(unwind_orc_task_regs);
+
+/**
+ * unwind_orc_strip_pac() - a kernel PC without pointer authentication code
+ * @pc: a return address as found in x30 or on the stack
+ */
+unsigned long unwind_orc_strip_pac(unsigned long pc)
+{
+	return ptrauth_strip_kernel_insn_pac(pc);
+}
+EXPORT_SYMBOL_GPL(unwind_orc_strip_pac);
+NOKPROBE_SYMBOL(unwind_orc_strip_pac);
+
+static bool recover_graph(struct task_struct *task,
+			  struct unwind_orc_recovery *recovery,
+			  unsigned long fp, unsigned long *pc)
+{
+#ifdef CONFIG_FUNCTION_GRAPH_TRACER
+	unsigned long taken = *pc;
+
+	if (taken != (unsigned long)return_to_handler)
+		return true;
+	if (!task->ret_stack)
+		return false;
+	*pc = ftrace_graph_ret_addr(task, &recovery->graph_idx, taken,
+				    (void *)fp);
+	return *pc != taken;
+#else
+	return true;
+#endif
+}
+NOKPROBE_SYMBOL(recover_graph);
+
+static bool recover_kretprobe(struct task_struct *task,
+			      struct unwind_orc_recovery *recovery,
+			      unsigned long fp, unsigned long *pc)
+{
+#ifdef CONFIG_KRETPROBES
+	if (!is_kretprobe_trampoline(*pc))
+		return true;
+	*pc = kretprobe_find_ret_addr(task, (void *)fp, &recovery->kr_cur);
+	return *pc != 0;
+#else
+	return true;
+#endif
+}
+NOKPROBE_SYMBOL(recover_kretprobe);
+
+/**
+ * unwind_orc_recover() - the return address that a tracer has replaced
+ * @task:     the task being walked
+ * @recovery: progress so far in this walk
+ * @fp:       x29 of the frame that is returned to, the key of the tracers
+ * @pc:       return address, without PAC; replaced where a tracer had taken it
+ *
+ * Function graph first: where both tracers are on a function, the address
+ * that the graph tracer kept is the kretprobe trampoline.
+ *
+ * Return: false if the address can't be recovered, so the trace is not
+ * reliable.
+ */
+bool unwind_orc_recover(struct task_struct *task,
+			struct unwind_orc_recovery *recovery,
+			unsigned long fp, unsigned long *pc)
+{
+	return recover_graph(task, recovery, fp, pc) &&
+	       recover_kretprobe(task, recovery, fp, pc);
+}
+EXPORT_SYMBOL_GPL(unwind_orc_recover);
+NOKPROBE_SYMBOL(unwind_orc_recover);
