@@ -14,4 +14,4 @@ GUEST_PACKAGES='bash coreutils grep sed gawk kmod util-linux mount findutils pro
 
 # The list and the way the tree is made name the image, so either one's change
 # makes a new one.
-ROOTFS_IMAGE=$CACHE/rootfs/$GUEST_SUITE-$(digest "$GUEST_PACKAGES" "$(cat "$TOP/scripts/rootfs.sh")").cpio
+ROOTFS_IMAGE=$CACHE/rootfs/$GUEST_SUITE-$(digest "$GUEST_PACKAGES" "$(cat "$TOP/scripts/rootfs-tree.sh")").cpio

@@ -20,55 +20,13 @@ fetch() {
 		private_apt "$work/apt" install --download-only $GUEST_PACKAGES
 }
 
-unpack() {
-	local deb dir
-	rm -rf "$work/root"
-	mkdir -p "$work/root"
-	# Debian's own layout since 12: /bin, /sbin and /lib are links into /usr.
-	for dir in bin sbin lib; do
-		mkdir -p "$work/root/usr/$dir"
-		ln -s "usr/$dir" "$work/root/$dir"
-	done
-	for deb in "$work"/apt/cache/archives/*.deb; do
-		# Not dpkg -x: a package that ships /lib as a directory would
-		# replace the link.
-		dpkg-deb --fsys-tarfile "$deb" |
-			tar -C "$work/root" -x --keep-directory-symlink --no-same-owner
-	done
-}
-
-trim() {
-	(
-		cd "$work/root" || exit
-		rm -rf usr/share/{doc,man,info,locale,lintian,bash-completion,bug,common-licenses,doc-base,menu,gcc,perl*,zoneinfo,i18n,terminfo} \
-			var usr/lib/{systemd,udev,locale} etc/{systemd,init.d,cron*,default} \
-			usr/lib/aarch64-linux-gnu/{gconv,perl*,e2fsprogs} usr/bin/perl* usr/games
-		mkdir -p proc sys dev tmp run root var/tmp etc orc
-		echo 'root:x:0:0:root:/root:/bin/bash' >etc/passwd
-		echo 'root:x:0:' >etc/group
-		ln -sf /proc/self/mounts etc/mtab
-		# Where the dynamic linker is looked for, on a merged-usr tree.
-		[ -e lib/ld-linux-aarch64.so.1 ] ||
-			ln -s aarch64-linux-gnu/ld-linux-aarch64.so.1 usr/lib/ld-linux-aarch64.so.1
-		[ -e usr/bin/awk ] || ln -s gawk usr/bin/awk
-		ln -sf bash usr/bin/sh
-	)
-}
-
-pack() {
-	(cd "$work/root" && find . -print0 | LC_ALL=C sort -z |
-		cpio --null --quiet -o -H newc --owner 0:0 --reproducible) >"$ROOTFS_IMAGE.tmp"
-	mv "$ROOTFS_IMAGE.tmp" "$ROOTFS_IMAGE"
-}
-
 [ ! -s "$ROOTFS_IMAGE" ] || exit 0
 take_lock "$CACHE/rootfs.lock" "the guest's root file system"
 [ ! -s "$ROOTFS_IMAGE" ] || exit 0
 need_space "$CACHE/rootfs" 600 "the guest's root file system"
 fetch
-say "guest root file system: unpacking"
-unpack
-trim
-pack
+step "guest root file system: unpacking" rootfs-tree \
+	bash "$TOP/scripts/rootfs-tree.sh" "$work" "$ROOTFS_IMAGE.tmp"
+mv "$ROOTFS_IMAGE.tmp" "$ROOTFS_IMAGE"
 rm -rf "$work"
 say "guest root file system: $(du -m "$ROOTFS_IMAGE" | cut -f1) MiB, $ROOTFS_IMAGE"

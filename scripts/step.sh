@@ -69,7 +69,8 @@ step_failed() { # TITLE LOG STATUS
 # The few causes that are the machine's and not the command's.
 step_hint() { # LOG
 	if grep -qiE 'no space left on device' "$1"; then
-		echo "hint: the disk is full ($(df -Ph "$BUILD" | awk 'NR == 2 { print $4 }') free in $BUILD)"
+		echo "hint: the disk is full; free space:"
+		df -Ph "$BUILD" "$CACHE" | sed 's/^/    /'
 	elif grep -qiE 'could not resolve|temporary failure (in name|resolving)|network is unreachable|failed to fetch|could not connect|connection timed out|spurious network error' "$1"; then
 		echo "hint: no network, or the server cannot be reached; run the command again when it can: what is there already is kept"
 	elif grep -qE 'Killed|out of memory|Cannot allocate memory' "$1"; then
