@@ -131,18 +131,12 @@ reasons! {
     FgraphLost = 29, "function graph return address not found", Machine;
     /// A kretprobe is pending, and its return address is not found.
     KretprobeLost = 30, "kretprobe return address not found", Machine;
-    /// A BPF program whose frame is not complete, or a BPF trampoline.
-    Bpf = 31, "bpf code without a frame", Machine;
     /// The task runs on another CPU.
-    Running = 32, "task running on another cpu", Kernel;
+    Running = 31, "task running on another cpu", Kernel;
     /// The task ran while it was walked.
-    TaskRan = 33, "task ran during the walk", Kernel;
+    TaskRan = 32, "task ran during the walk", Kernel;
     /// The task has given its stack back.
-    StackGone = 34, "task has no stack", Kernel;
-    /// The walk of `current` was started on a stack it can't name.
-    ForeignStack = 35, "walker on a foreign stack", Kernel;
-    /// The kernel is inside a call to EFI firmware.
-    Efi = 36, "efi runtime call", Kernel;
+    StackGone = 33, "task has no stack", Kernel;
 }
 
 impl Reason {

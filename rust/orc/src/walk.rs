@@ -61,10 +61,7 @@ fn unreliable(reason: Reason, frame: u32, state: &State) -> Verdict {
 fn settle<M: Machine>(machine: &mut M, state: &mut State) -> Result<(), Reason> {
     match state.kind {
         Kind::Interrupted { .. } => settle_interrupted(machine, state)?,
-        Kind::ReturnsTo => {
-            state.pc = machine.strip_pac(state.pc);
-            settle_return(machine, state)?;
-        }
+        Kind::ReturnsTo => settle_return(machine, state)?,
         // x30 right after a call: neither signed nor replaced yet.
         Kind::PatchSite => {}
     }
@@ -83,17 +80,18 @@ fn settle<M: Machine>(machine: &mut M, state: &mut State) -> Result<(), Reason> 
 fn settle_interrupted<M: Machine>(machine: &mut M, state: &mut State) -> Result<(), Reason> {
     let pc = machine.recover_interrupted(state.pc, state.fp)?;
     if pc != state.pc {
-        state.pc = machine.strip_pac(pc);
+        state.pc = pc;
         state.kind = Kind::Interrupted { lr: None };
     }
     Ok(())
 }
 
-/// A tracer that replaced the return address has kept the real one.
+/// A tracer that replaced the return address has kept the real one; it did so
+/// before the function could sign the address.
 fn settle_return<M: Machine>(machine: &mut M, state: &mut State) -> Result<(), Reason> {
+    state.pc = machine.strip_pac(state.pc);
     for _ in 0..RECOVERIES {
-        let recovered = machine.recover(state.pc, state.fp)?;
-        let pc = machine.strip_pac(recovered);
+        let pc = machine.recover(state.pc, state.fp)?;
         if pc == state.pc {
             return Ok(());
         }

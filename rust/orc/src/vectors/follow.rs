@@ -268,6 +268,30 @@ pub(super) const VECTORS: &[Vector] = &[
         ..BLOCKED
     },
     Vector {
+        name: "follows_exception_on_empty_irq_stack",
+        start: preempted(IRQ.high),
+        stacks: &[TASK, IRQ, OVERFLOW],
+        words: &[
+            FINAL,
+            KTHREAD_FRAME,
+            WORKER_FRAME,
+            &record(WORKER_SP - 16, WORKER_SP, LR),
+            &interrupted(CALL_ON_IRQ_STACK + 0x20, IRQ.high, WORKER_SP - 16, STALE),
+            &preemption(IRQ.high),
+        ],
+        frames: &[
+            after_call(SWITCH),
+            after_call(HANDLER),
+            after_call(EL1_IRQ),
+            CALL_ON_IRQ_STACK + 0x20,
+            after_call(WORKER),
+            after_call(KTHREAD),
+            after_call(RET_FROM_FORK),
+        ],
+        verdict: Verdict::Reliable { frames: 7 },
+        ..BLOCKED
+    },
+    Vector {
         name: "follows_overflow_to_task",
         start: State::returns_to(after_call(HANDLER), OVERFLOW_REGS - 32, OVERFLOW_REGS - 32),
         stacks: &[TASK, IRQ, OVERFLOW],

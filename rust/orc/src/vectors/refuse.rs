@@ -154,7 +154,6 @@ pub(super) const VECTORS: &[Vector] = &[
     stops_at! { "refuses_text_without_table", pc: NO_TABLE + 8, NoTable },
     stops_at! { "refuses_text_behind_its_table", pc: NO_ROW + 8, NoRow },
     stops_at! { "refuses_single_step_slot", pc: NOT_TEXT + 8, NotText },
-    stops_at! { "refuses_prologue_of_bpf_program", pc: BPF + 4, Bpf },
     stops_blocked! { "refuses_assembly_without_cfi_and_odd_x29",
     [&record(WORKER_SP, KTHREAD_SP + 4, after_call(NO_CFI))],
     NoCfi at 2: after_call(SWITCH), after_call(WORKER), after_call(NO_CFI)

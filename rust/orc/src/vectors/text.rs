@@ -86,10 +86,8 @@ pub const BAD_CFI: u64 = TEXT + 0x2400;
 pub const NO_TABLE: u64 = TEXT + 0x2500;
 /// Behind the end of a table.
 pub const NO_ROW: u64 = TEXT + 0x2600;
-/// The prologue of a BPF program.
-pub const BPF: u64 = TEXT + 0x2700;
 const TEXT_END: u64 = TEXT + 0x2c00;
-/// Nothing: a kprobe's single-step slot, freed text.
+/// Nothing: a kprobe's single-step slot, a BPF program, freed text.
 pub const NOT_TEXT: u64 = TEXT + 0x10_0000;
 
 /// The task's stack.
@@ -195,7 +193,6 @@ pub(super) fn rule(pc: u64) -> Result<Rule, Reason> {
         BAD_CFI => unreliable(Undescribed::BadCfi),
         NO_TABLE => Err(Reason::NoTable),
         NO_ROW => Err(Reason::NoRow),
-        BPF => Err(Reason::Bpf),
         KTHREAD..HOLE | FAR_FRAME..TEXT_END => frame(function, pc & 0xff).map(Rule::Frame),
         _ => Err(Reason::NotText),
     }
