@@ -4,9 +4,9 @@
 //! (`.o`, `.ko`), checked once so that the readers after it can rely on it.
 //!
 //! Every section gets an address. In a linked file it is its own; in a
-//! relocatable one, where all are 0, sections are laid out one after the other,
+//! relocatable one, where all are 0, loaded ones are laid out one after the other,
 //! so that an address names one place in either kind of file. Address 0 is in no
-//! section: linkers write it for what they discarded.
+//! text: linkers write it for what they discarded.
 
 use std::borrow::Cow;
 
@@ -357,10 +357,11 @@ fn check_sorted(sections: &[(u64, &Section<'_>)], place: &str) -> Result<(), Fau
     Ok(())
 }
 
-/// Gives each section of a relocatable file addresses of its own.
+/// Gives each loaded section of a relocatable file addresses of its own. Others
+/// stay at 0, as in a linked file: DWARF counts from the start of a section.
 fn lay_out(sections: &mut [Section<'_>]) {
     let mut next = FIRST_ADDRESS;
-    for section in sections.iter_mut().skip(1) {
+    for section in sections.iter_mut().filter(|s| s.is_loaded()) {
         section.address = next;
         // The sum of all sections is less than the file, so this can't wrap.
         next = (next + section.data.len() as u64 + GAP).next_multiple_of(GAP);
