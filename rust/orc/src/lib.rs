@@ -10,9 +10,11 @@
 //!
 //! * [`format`]: the bytes of a table; [`rule`]: what one row says;
 //!   [`table`]: a checked table, and the lookup.
-//! * [`machine`]: what the walk needs to be given; [`step`]: one step from a
-//!   frame to its caller; [`walk`]: the loop over the steps.
+//! * [`machine`]: what the walk needs to be given; [`walk`]: the loop over the
+//!   steps; `step.rs`: one step, from a frame to its caller, and `stacks.rs`: the
+//!   order in which stacks may follow.
 //! * [`reason`]: why a stack is unreliable.
+//! * `vectors`: synthetic stacks that Cargo's tests and KUnit share.
 //!
 //! Nothing here allocates, blocks or panics, whatever the bytes of the table and
 //! of the stack are: arithmetic is checked, access is by `get`, and a doubt is an

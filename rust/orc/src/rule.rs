@@ -4,7 +4,7 @@
 //!
 //! The CFA (canonical frame address) is the value SP had when the function was
 //! entered, which is the caller's SP at the call. `orctool` writes a rule only
-//! where it has proved it; the walk in [`crate::step`] applies it.
+//! where it has proved it; [`crate::walk`] applies it.
 
 /// What holds at an instruction, before it is executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -2,8 +2,7 @@
 
 //! The text and the stacks of the synthetic tasks.
 //!
-//! Functions stand 0x100 apart. A call in one is at +0x20, so it returns to +0x24
-//! ([`after_call`]).
+//! Functions stand 0x100 apart. A call in one is at +0x20, so it returns to +0x24.
 
 use crate::machine::{StackRange, State};
 use crate::reason::Reason;
