@@ -362,3 +362,6 @@ const fn signed(word: u32, low: u32, width: u32) -> i64 {
 const fn bit(word: u32, bit: u32) -> bool {
     word >> bit & 1 == 1
 }
+
+#[cfg(test)]
+mod tests;

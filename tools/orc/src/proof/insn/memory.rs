@@ -41,22 +41,6 @@ pub(super) const fn at(word: u32, mode: Mode) -> Access {
     }
 }
 
-/// A load or store that is not known: writes all registers that its fields could
-/// name, and memory around its base.
-pub(super) fn unknown(word: u32) -> Step {
-    Step::Access(Access {
-        store: Store::Unbounded,
-        writes: Regs::NONE
-            .with(Reg::or_sp(word))
-            .with(Reg::or_sp(word + 1))
-            .with(Reg::or_sp(word >> 5))
-            .with(Reg::or_sp(word >> 10))
-            .with(Reg::or_sp(word >> 16))
-            .with(Reg::or_sp((word >> 16) + 1)),
-        ..at(word, Mode::Register)
-    })
-}
-
 /// `ldr` of a literal; opc 11 is `prfm`.
 fn literal(word: u32) -> Step {
     let is_vector = bit(word, 26);
@@ -168,7 +152,7 @@ fn register_offset_or_atomic(word: u32) -> Step {
                 ..at(word, mode)
             })
         }
-        _ => unknown(word),
+        _ => Step::Anything,
     }
 }
 

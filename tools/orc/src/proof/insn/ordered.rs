@@ -3,17 +3,16 @@
 //! Loads and stores with an order, with exclusive access or with tags; vector
 //! structures; and the memory copy and set instructions.
 
-use super::memory::{at, size_log2, unknown};
+use super::memory::{at, size_log2};
 use super::{bit, field, signed, Access, Mode, Reg, Regs, Step, Store};
 
 /// Bits 29..28 are 00.
 pub(super) fn exclusive_or_structure(word: u32) -> Step {
     match (bit(word, 26), bit(word, 24)) {
         (false, false) => exclusive(word),
-        // The unprivileged forms (FEAT_LSUI).
-        (false, true) => atomic_pair(word),
+        (false, true) => unprivileged(word),
         (true, single) if !bit(word, 31) => structure(word, single),
-        _ => unknown(word),
+        _ => Step::Anything,
     }
 }
 
@@ -53,6 +52,29 @@ fn exclusive(word: u32) -> Step {
     Step::Access(access)
 }
 
+/// `ldtxr`, `sttxr`, `cast`, `caspt` (FEAT_LSUI): as [`exclusive`], but bit 23
+/// means compare and swap.
+fn unprivileged(word: u32) -> Step {
+    let bytes = 4 << field(word, 30, 1);
+    let (store, writes) = match (bit(word, 23), bit(word, 22)) {
+        _ if bit(word, 21) => return Step::Anything,
+        (true, _) if bit(word, 31) => (bytes, Regs::NONE.with_or_zero(word >> 16)),
+        (true, _) => {
+            let first = word >> 16;
+            let regs = Regs::NONE.with_or_zero(first);
+            (16, regs.with_or_zero((first & 31) + 1))
+        }
+        (false, false) => (bytes, Regs::NONE.with_or_zero(word >> 16)),
+        (false, true) => (0, Regs::NONE.with_or_zero(word)),
+    };
+    let mut access = at(word, Mode::Offset(0));
+    access.writes = writes;
+    if store != 0 {
+        access.store = Store::Bytes(store);
+    }
+    Step::Access(access)
+}
+
 /// `ld1` … `ld4`, `st1` … `st4`, of several or of single structures.
 fn structure(word: u32, single: bool) -> Step {
     let Some(bytes) = (if single {
@@ -60,7 +82,7 @@ fn structure(word: u32, single: bool) -> Step {
     } else {
         registers_in_list(word).map(|count| count * if bit(word, 30) { 16 } else { 8 })
     }) else {
-        return unknown(word);
+        return Step::Anything;
     };
     let mode = match (bit(word, 23), field(word, 16, 5)) {
         (false, _) => Mode::Offset(0),
@@ -118,7 +140,7 @@ pub(super) fn unscaled_tags_and_copies(word: u32) -> Step {
         }
         (true, _, false) if word >> 30 == 0b11 => tags(word),
         (true, _, false) => atomic_pair(word),
-        _ => unknown(word),
+        _ => Step::Anything,
     }
 }
 
@@ -148,7 +170,7 @@ fn ordered_pair(word: u32) -> Step {
         (true, true) => Mode::PostIndex(i64::from(size)),
         (true, false) => Mode::PreIndex(-i64::from(size)),
         (false, _) if is_pair && field(word, 12, 4) == 1 => Mode::Offset(0),
-        (false, _) => return unknown(word),
+        (false, _) => return Step::Anything,
     };
     let mut access = at(word, mode);
     if is_load {
@@ -167,7 +189,7 @@ fn copy_or_set(word: u32) -> Step {
     let is_set = field(word, 22, 2) == 0b11;
     let written = Regs::NONE.with_or_zero(word).with_or_zero(word >> 5);
     let Some(destination) = Reg::or_zero(word) else {
-        return unknown(word);
+        return Step::Anything;
     };
     Step::Access(Access {
         base: destination,
@@ -218,17 +240,25 @@ fn tags(word: u32) -> Step {
 }
 
 /// The 128-bit atomics (FEAT_LSE128), those of translation table entries
-/// (FEAT_THE) and the unprivileged ones (FEAT_LSUI). Their fields are at two
-/// places, and each may be the first of a pair.
+/// (FEAT_THE) and the unprivileged ones (FEAT_LSUI).
 fn atomic_pair(word: u32) -> Step {
-    let pairs = Regs::NONE
-        .with_or_zero(word)
-        .with_or_zero((word & 31) + 1)
-        .with_or_zero(word >> 16)
-        .with_or_zero((word >> 16 & 31) + 1);
+    let (first, second) = (word, word >> 16);
+    let writes = match field(word, 10, 2) {
+        // ldclrp, ldsetp, swpp, rcwclrp, …
+        0b00 => Regs::NONE.with_or_zero(first).with_or_zero(second),
+        // ldtadd, …, swpt
+        0b01 => Regs::NONE.with_or_zero(first),
+        // rcwcas
+        0b10 => Regs::NONE.with_or_zero(second),
+        // rcwcasp
+        _ => {
+            let pair = Regs::NONE.with_or_zero(second);
+            pair.with_or_zero((second & 31) + 1)
+        }
+    };
     Step::Access(Access {
         store: Store::Bytes(16),
-        writes: pairs,
+        writes,
         ..at(word, Mode::Offset(0))
     })
 }

@@ -10,8 +10,8 @@ pub(super) fn decode(word: u32) -> Step {
     let to_general = if field(word, 24, 5) == 0b11110 && !bit(word, 30) {
         converts_to_general(word)
     } else {
-        // smov, umov: bits 28..21 01110000, 15..10 0x0101 or 0x0111 1.
-        word & 0xbfe0_f400 == 0x0e00_2400
+        // smov, umov: bits 28..21 are 01110000, 15..10 are 001011 or 001111.
+        word & 0xbfe0_ec00 == 0x0e00_2c00
     };
     match to_general {
         true => Step::writes_or_zero(word),
@@ -36,21 +36,23 @@ pub(super) fn scalable(word: u32) -> Step {
         0b111 => Step::Access(unbounded(word)),
         // Loads and prefetches, without write-back.
         0b100..=0b110 => Step::Nothing,
-        _ if has_general_result(word) => Step::writes_or_sp(word),
-        _ => Step::Nothing,
+        _ => general_result(word),
     }
 }
 
 /// The groups of SVE with a general register as destination, taken a little too
-/// wide: `addvl`, `addpl`, `rdvl` (SP is possible) and their streaming forms;
-/// `cntb`, `incb`, `sqincb`, …; `clasta`, `lasta`; `cntp`, `firstp`, `incp`, ….
-fn has_general_result(word: u32) -> bool {
+/// wide: `addvl`, `addpl`, `rdvl` (31 is SP) and their streaming forms; `cntb`,
+/// `incb`, `sqincb`, …; `clasta`, `lasta`; `cntp`, `firstp`, `incp`, ….
+fn general_result(word: u32) -> Step {
     let low = field(word, 12, 4);
     match word >> 24 {
-        0x04 => bit(word, 21) && matches!(low, 0b0101 | 0b1110 | 0b1111),
-        0x05 => bit(word, 21) && field(word, 17, 3) == 0 && field(word, 13, 3) == 0b101,
-        0x25 => field(word, 20, 2) == 0b10 && low >> 2 == 0b10,
-        _ => false,
+        0x04 if bit(word, 21) && low == 0b0101 => Step::writes_or_sp(word),
+        0x04 if bit(word, 21) && low >> 1 == 0b111 => Step::writes_or_zero(word),
+        0x05 if bit(word, 21) && field(word, 17, 3) == 0 && low >> 1 == 0b101 => {
+            Step::writes_or_zero(word)
+        }
+        0x25 if field(word, 20, 2) == 0b10 && low >> 2 == 0b10 => Step::writes_or_zero(word),
+        _ => Step::Nothing,
     }
 }
 

@@ -1,0 +1,632 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The model, word by word. Each word was assembled by llvm-mc 19 and, but for
+//! extensions it lacks, by GNU as 2.40, which agreed. `tests/decoder.rs` compares
+//! with a decoder that is not ours, over random words and over whole kernels.
+
+use super::*;
+
+const X29: Reg = Reg::X29;
+const X30: Reg = Reg::X30;
+const SP: Reg = Reg::SP;
+
+fn x(number: u32) -> Reg {
+    Reg::or_sp(number)
+}
+
+fn set(regs: &[Reg]) -> Regs {
+    regs.iter().fold(Regs::NONE, |all, reg| all.with(*reg))
+}
+
+fn step(word: u32) -> Step {
+    Insn::decode(word).step
+}
+
+fn access(word: u32) -> Access {
+    match step(word) {
+        Step::Access(access) => access,
+        step => panic!("{word:08x}: no access, but {step:?}"),
+    }
+}
+
+#[test]
+fn follows_additions_and_moves() {
+    let add = |to, from, by| Step::Add { to, from, by };
+    for (asm, word, expected) in [
+        ("sub sp, sp, #0x40", 0xd101_03ff, add(SP, SP, -0x40)),
+        ("add sp, sp, #1, lsl #12", 0x9140_07ff, add(SP, SP, 0x1000)),
+        ("add x29, sp, #16", 0x9100_43fd, add(X29, SP, 16)),
+        ("mov x29, sp", 0x9100_03fd, add(X29, SP, 0)),
+        ("mov sp, x29", 0x9100_03bf, add(SP, X29, 0)),
+        ("mov x30, x8", 0xaa08_03fe, add(X30, x(8), 0)),
+        ("mov x12, #4128", 0xd282_040c, constant(x(12), 4128)),
+        ("movn x12, #0", 0x9280_000c, constant(x(12), u64::MAX)),
+        (
+            "movk x12, #1, lsl #16",
+            0xf2a0_002c,
+            Step::Insert {
+                to: x(12),
+                bits: 1,
+                shift: 16,
+            },
+        ),
+        ("sub sp, sp, x12", 0xcb2c_63ff, sum(SP, SP, x(12), 0, true)),
+        (
+            "add sp, x29, x1, lsl #3",
+            0x8b21_6fbf,
+            sum(SP, X29, x(1), 3, false),
+        ),
+        (
+            "sub x29, x29, x12",
+            0xcb0c_03bd,
+            sum(X29, X29, x(12), 0, true),
+        ),
+    ] {
+        assert_eq!(step(word), expected, "{asm}");
+    }
+}
+
+fn constant(to: Reg, value: u64) -> Step {
+    Step::Constant { to, value }
+}
+
+fn sum(to: Reg, from: Reg, by: Reg, shift: u32, subtract: bool) -> Step {
+    Step::AddRegister {
+        to,
+        from,
+        by,
+        shift,
+        subtract,
+    }
+}
+
+#[test]
+fn pointer_authentication_keeps_the_return_address() {
+    for (asm, word, reg) in [
+        ("paciasp", 0xd503_233f, X30),
+        ("autiasp", 0xd503_23bf, X30),
+        ("pacia x30, sp", 0xdac1_03fe, X30),
+        ("autia x30, sp", 0xdac1_13fe, X30),
+        ("xpaclri", 0xd503_20ff, X30),
+        ("xpaci x30", 0xdac1_43fe, X30),
+        ("pacia1716", 0xd503_211f, x(17)),
+    ] {
+        assert_eq!(step(word), Step::Sign(reg), "{asm}");
+    }
+}
+
+#[test]
+fn knows_what_has_no_effect() {
+    for (asm, word) in [
+        ("nop", 0xd503_201f),
+        ("bti c", 0xd503_245f),
+        ("cmp sp, #16", 0xf100_43ff),
+        ("ands xzr, x9, #0xf0", 0xf27c_0d3f),
+        ("ccmp x29, x30, #15, eq", 0xfa5e_03af),
+        ("rmif x1, #3, #15", 0xba01_842f),
+        ("setf8 w30", 0x3a00_0bcd),
+        ("msr sp_el0, x29", 0xd518_411d),
+        ("msr daifset, #2", 0xd503_42df),
+        ("dc civac, x0", 0xd50b_7e20),
+        ("gcspushm x30", 0xd50b_771e),
+        ("wfet x30", 0xd503_101e),
+        ("isb", 0xd503_3fdf),
+        ("prfm pldl1keep, [sp]", 0xf980_03e0),
+        ("whilelo p0.b, x29, x30", 0x253e_1fa0),
+        ("mov z29.b, w30", 0x0520_3bdd),
+        ("ldr z0, [sp]", 0x8580_43e0),
+        ("fmov d30, x0", 0x9e67_001e),
+        ("scvtf d29, x0", 0x9e62_001d),
+        ("fadd d30, d0, d1", 0x1e61_281e),
+        ("mov v29.16b, v1.16b", 0x4ea1_1c3d),
+    ] {
+        let insn = Insn::decode(word);
+        assert_eq!(insn.flow, Flow::Next, "{asm}");
+        let writes = match insn.step {
+            Step::Writes(regs) => regs,
+            Step::Nothing => Regs::NONE,
+            step => panic!("{asm}: {step:?}"),
+        };
+        assert!(writes.is_empty(), "{asm}");
+    }
+}
+
+#[test]
+fn destroys_what_takes_an_unknown_value() {
+    for (asm, word, regs) in [
+        ("mov w29, w8", 0x2a08_03fd, set(&[X29])),
+        ("add wsp, wsp, #16", 0x1100_43ff, set(&[SP])),
+        ("adds x29, sp, #16", 0xb100_43fd, set(&[X29])),
+        ("sub sp, x8, w9, uxtw #2", 0xcb29_491f, set(&[SP])),
+        ("and sp, x9, #0xfffffffffffffff0", 0x927c_ed3f, set(&[SP])),
+        ("orr x29, x9, x10", 0xaa0a_013d, set(&[X29])),
+        ("adr x30, .", 0x1000_001e, set(&[X30])),
+        ("adrp x29, 0", 0x9000_001d, set(&[X29])),
+        ("addg sp, sp, #16, #1", 0x9181_07ff, set(&[SP])),
+        ("irg sp, sp", 0x9adf_13ff, set(&[SP])),
+        ("irg x29, x29, x1", 0x9ac1_13bd, set(&[X29])),
+        ("subp x30, sp, x29", 0x9add_03fe, set(&[X30])),
+        ("gmi x29, x1, x2", 0x9ac2_143d, set(&[X29])),
+        ("smax x29, x1, #3", 0x91c0_0c3d, set(&[X29])),
+        ("extr x29, x1, x2, #3", 0x93c2_0c3d, set(&[X29])),
+        ("ubfx x30, x1, #3, #4", 0xd343_183e, set(&[X30])),
+        ("madd x30, x1, x2, x3", 0x9b02_0c3e, set(&[X30])),
+        ("csel x29, x1, x2, eq", 0x9a82_003d, set(&[X29])),
+        ("adc x29, x1, x2", 0x9a02_003d, set(&[X29])),
+        ("crc32x w29, w1, x2", 0x9ac2_4c3d, set(&[X29])),
+        ("pacga x29, x1, x2", 0x9ac2_303d, set(&[X29])),
+        ("chkfeat x16", 0xd503_251f, set(&[x(16)])),
+        ("mrs x29, sp_el0", 0xd538_411d, set(&[X29])),
+        ("msr spsel, #1", 0xd500_41bf, set(&[SP])),
+        ("sysl x30, #0, c7, c1, #0", 0xd528_711e, set(&[X30])),
+        ("gcspopm x30", 0xd52b_773e, set(&[X30])),
+        ("mrrs x28, x29, ttbr0_el1", 0xd578_201c, set(&[x(28), X29])),
+        ("ldr x30, .", 0x5800_001e, set(&[X30])),
+        ("addvl sp, sp, #-1", 0x043f_57ff, set(&[SP])),
+        ("addpl x29, x29, #1", 0x047d_503d, set(&[X29])),
+        ("rdvl x30, #1", 0x04bf_503e, set(&[X30])),
+        ("cntb x29", 0x0420_e3fd, set(&[X29])),
+        ("incb x30", 0x0430_e3fe, set(&[X30])),
+        ("cntp x30, p0, p1.b", 0x2520_803e, set(&[X30])),
+        ("lasta x30, p0, z1.d", 0x05e0_a03e, set(&[X30])),
+        ("umov x30, v0.d[1]", 0x4e18_3c1e, set(&[X30])),
+        ("smov x29, v0.b[1]", 0x4e03_2c1d, set(&[X29])),
+        ("fmov x30, d0", 0x9e66_001e, set(&[X30])),
+        ("fcvtzs x29, d0", 0x9e78_001d, set(&[X29])),
+        ("fcvtzs w30, s0, #4", 0x1e18_f01e, set(&[X30])),
+        ("smc #0", 0xd400_0003, Regs::FIRMWARE),
+    ] {
+        assert_eq!(step(word), Step::Writes(regs), "{asm}");
+    }
+}
+
+#[test]
+fn follows_loads_and_stores_of_64_bits() {
+    let none = Access {
+        base: SP,
+        mode: Mode::Offset(0),
+        store: Store::Nothing,
+        data: [None; 2],
+        load: false,
+        writes: Regs::NONE,
+    };
+    let record = [Some(X29), Some(X30)];
+    let store = |mode, data: [Option<Reg>; 2]| Access {
+        mode,
+        store: Store::Bytes(8 * data.iter().flatten().count() as u32),
+        data,
+        ..none
+    };
+    let load = |mode, data| Access {
+        mode,
+        data,
+        load: true,
+        ..none
+    };
+    let at_x18 = |access| Access {
+        base: x(18),
+        ..access
+    };
+    let link = [Some(X30), None];
+    for (asm, word, expected) in [
+        (
+            "stp x29, x30, [sp, #-32]!",
+            0xa9be_7bfd,
+            store(Mode::PreIndex(-32), record),
+        ),
+        (
+            "ldp x29, x30, [sp], #32",
+            0xa8c2_7bfd,
+            load(Mode::PostIndex(32), record),
+        ),
+        (
+            "stp x29, x30, [sp, #16]",
+            0xa901_7bfd,
+            store(Mode::Offset(16), record),
+        ),
+        (
+            "ldp x29, x30, [sp, #16]",
+            0xa941_7bfd,
+            load(Mode::Offset(16), record),
+        ),
+        (
+            "ldnp x29, x30, [sp, #16]",
+            0xa841_7bfd,
+            load(Mode::Offset(16), record),
+        ),
+        (
+            "stgp x29, x30, [sp, #-32]!",
+            0x69bf_7bfd,
+            store(Mode::PreIndex(-32), record),
+        ),
+        (
+            "str x30, [sp, #-16]!",
+            0xf81f_0ffe,
+            store(Mode::PreIndex(-16), link),
+        ),
+        (
+            "ldr x30, [sp], #16",
+            0xf841_07fe,
+            load(Mode::PostIndex(16), link),
+        ),
+        (
+            "str x30, [x18], #8",
+            0xf800_865e,
+            at_x18(store(Mode::PostIndex(8), link)),
+        ),
+        (
+            "ldr x30, [x18, #-8]!",
+            0xf85f_8e5e,
+            at_x18(load(Mode::PreIndex(-8), link)),
+        ),
+        (
+            "stur x30, [sp, #-8]",
+            0xf81f_83fe,
+            store(Mode::Offset(-8), link),
+        ),
+        (
+            "ldr x30, [sp, x1, lsl #3]",
+            0xf861_7bfe,
+            load(Mode::Register, link),
+        ),
+        (
+            "str x29, [sp, #32760]",
+            0xf93f_fffd,
+            store(Mode::Offset(32760), [Some(X29), None]),
+        ),
+    ] {
+        assert_eq!(access(word), expected, "{asm}");
+    }
+}
+
+#[test]
+fn knows_what_other_accesses_write() {
+    let cases: &[(&str, u32, &[Reg], Mode, Store)] = &[
+        (
+            "stp w29, w30, [sp, #16]",
+            0x2902_7bfd,
+            &[],
+            Mode::Offset(16),
+            Store::Bytes(8),
+        ),
+        (
+            "ldpsw x29, x30, [sp]",
+            0x6940_7bfd,
+            &[X29, X30],
+            Mode::Offset(0),
+            Store::Nothing,
+        ),
+        (
+            "stp q0, q1, [sp, #-64]!",
+            0xadbe_07e0,
+            &[SP],
+            Mode::PreIndex(-64),
+            Store::Bytes(32),
+        ),
+        (
+            "ldp d8, d9, [sp], #16",
+            0x6cc1_27e8,
+            &[SP],
+            Mode::PostIndex(16),
+            Store::Nothing,
+        ),
+        (
+            "ldur w30, [sp, #-8]",
+            0xb85f_83fe,
+            &[X30],
+            Mode::Offset(-8),
+            Store::Nothing,
+        ),
+        (
+            "str x0, [sp, x1]",
+            0xf821_6be0,
+            &[],
+            Mode::Register,
+            Store::Bytes(8),
+        ),
+        (
+            "ldrsw x30, [sp, #4]",
+            0xb980_07fe,
+            &[X30],
+            Mode::Offset(4),
+            Store::Nothing,
+        ),
+        (
+            "ldrb w29, [sp]",
+            0x3940_03fd,
+            &[X29],
+            Mode::Offset(0),
+            Store::Nothing,
+        ),
+        (
+            "strb w29, [sp, #3]",
+            0x3900_0ffd,
+            &[],
+            Mode::Offset(3),
+            Store::Bytes(1),
+        ),
+        (
+            "ldr q0, [sp], #16",
+            0x3cc1_07e0,
+            &[SP],
+            Mode::PostIndex(16),
+            Store::Nothing,
+        ),
+        (
+            "str q0, [sp, #-16]!",
+            0x3c9f_0fe0,
+            &[SP],
+            Mode::PreIndex(-16),
+            Store::Bytes(16),
+        ),
+        (
+            "ldraa x30, [sp, #8]!",
+            0xf820_1ffe,
+            &[X30, SP],
+            Mode::PreIndex(8),
+            Store::Nothing,
+        ),
+        (
+            "ldxr x30, [sp]",
+            0xc85f_7ffe,
+            &[X30],
+            Mode::Offset(0),
+            Store::Nothing,
+        ),
+        (
+            "stxr w29, x1, [sp]",
+            0xc81d_7fe1,
+            &[X29],
+            Mode::Offset(0),
+            Store::Bytes(8),
+        ),
+        (
+            "stlr x30, [sp]",
+            0xc89f_fffe,
+            &[],
+            Mode::Offset(0),
+            Store::Bytes(8),
+        ),
+        (
+            "cas x30, x1, [sp]",
+            0xc8be_7fe1,
+            &[X30],
+            Mode::Offset(0),
+            Store::Bytes(8),
+        ),
+        (
+            "ldadd x1, x30, [sp]",
+            0xf821_03fe,
+            &[X30],
+            Mode::Offset(0),
+            Store::Bytes(8),
+        ),
+        (
+            "stadd x1, [sp]",
+            0xf821_03ff,
+            &[],
+            Mode::Offset(0),
+            Store::Bytes(8),
+        ),
+        (
+            "swp x30, x29, [sp]",
+            0xf83e_83fd,
+            &[X29],
+            Mode::Offset(0),
+            Store::Bytes(8),
+        ),
+        (
+            "stlur x30, [sp, #8]",
+            0xd900_83fe,
+            &[],
+            Mode::Offset(8),
+            Store::Bytes(8),
+        ),
+        (
+            "st64b x22, [sp]",
+            0xf83f_93f6,
+            &[],
+            Mode::Offset(0),
+            Store::Bytes(64),
+        ),
+        (
+            "st64bv x30, x22, [sp]",
+            0xf83e_b3f6,
+            &[X30],
+            Mode::Offset(0),
+            Store::Bytes(64),
+        ),
+        (
+            "stilp x29, x30, [sp, #-16]!",
+            0xd91e_0bfd,
+            &[SP],
+            Mode::PreIndex(-16),
+            Store::Bytes(16),
+        ),
+        (
+            "ldiapp x29, x30, [sp], #16",
+            0xd95e_0bfd,
+            &[X29, X30, SP],
+            Mode::PostIndex(16),
+            Store::Nothing,
+        ),
+        (
+            "swpp x29, x30, [sp]",
+            0x193e_83fd,
+            &[X29, X30],
+            Mode::Offset(0),
+            Store::Bytes(16),
+        ),
+        (
+            "ld1 {v0.16b, v1.16b}, [sp], #32",
+            0x4cdf_a3e0,
+            &[SP],
+            Mode::PostIndex(32),
+            Store::Nothing,
+        ),
+        (
+            "st1 {v0.16b - v3.16b}, [sp]",
+            0x4c00_23e0,
+            &[],
+            Mode::Offset(0),
+            Store::Bytes(64),
+        ),
+        (
+            "st1 {v0.d}[1], [sp], #8",
+            0x4d9f_87e0,
+            &[SP],
+            Mode::PostIndex(8),
+            Store::Bytes(8),
+        ),
+        (
+            "stg sp, [sp, #16]!",
+            0xd920_1fff,
+            &[SP],
+            Mode::PreIndex(16),
+            Store::Nothing,
+        ),
+        (
+            "stzg x0, [sp], #16",
+            0xd960_17e0,
+            &[SP],
+            Mode::PostIndex(16),
+            Store::Bytes(16),
+        ),
+        (
+            "stz2g x0, [sp, #32]",
+            0xd9e0_2be0,
+            &[],
+            Mode::Offset(32),
+            Store::Bytes(32),
+        ),
+        (
+            "ldg x30, [sp, #16]",
+            0xd960_13fe,
+            &[X30],
+            Mode::Offset(16),
+            Store::Nothing,
+        ),
+        (
+            "gcsstr x30, [sp]",
+            0xd91f_0ffe,
+            &[],
+            Mode::Offset(0),
+            Store::Bytes(8),
+        ),
+        (
+            "str z0, [sp]",
+            0xe580_43e0,
+            &[],
+            Mode::Register,
+            Store::Unbounded,
+        ),
+        (
+            "st1b {z0.b}, p0, [sp]",
+            0xe400_e3e0,
+            &[],
+            Mode::Register,
+            Store::Unbounded,
+        ),
+    ];
+    for (asm, word, writes, mode, store) in cases {
+        let access = access(*word);
+        assert_eq!(access.base, SP, "{asm}");
+        assert_eq!(access.all_writes(), set(writes), "{asm}");
+        assert_eq!((access.mode, access.store), (*mode, *store), "{asm}");
+    }
+}
+
+#[test]
+fn knows_the_register_lists_that_have_gaps() {
+    for (asm, word, regs) in [
+        (
+            "ldp x29, x30, [x1] exclusive",
+            0xc87f_783d,
+            set(&[X29, X30]),
+        ),
+        ("stlxp w30, x1, x2, [sp]", 0xc83e_8be1, set(&[X30])),
+        (
+            "casp x28, x29, x0, x1, [sp]",
+            0x483c_7fe0,
+            set(&[x(28), X29]),
+        ),
+        ("ldar x30, [x1]", 0xc8df_fc3e, set(&[X30])),
+        ("ldapr x30, [x1]", 0xf8bf_c03e, set(&[X30])),
+        ("ldapur x30, [x1, #8]", 0xd940_803e, set(&[X30])),
+        ("ldtr x30, [x1]", 0xf840_083e, set(&[X30])),
+        ("ldgm x30, [x1]", 0xd9e0_003e, set(&[X30])),
+        (
+            "ld64b x22, [x1]",
+            0xf83f_d036,
+            (22..30).fold(Regs::NONE, |all, n| all.with(x(n))),
+        ),
+        ("ld1r {v0.2d}, [x29], x1", 0x4dc1_cfa0, set(&[X29])),
+        (
+            "cpyp [x0]!, [x1]!, x2!",
+            0x1d01_0440,
+            set(&[x(0), x(1), x(2)]),
+        ),
+        ("setp [x0]!, x1!, x2", 0x19c2_0420, set(&[x(0), x(1)])),
+    ] {
+        assert_eq!(Insn::decode(word).writes(), regs, "{asm}");
+    }
+}
+
+#[test]
+fn knows_blocks_of_unknown_size() {
+    assert_eq!(step(0xd50b_7420), Step::ZeroBlock(x(0)), "dc zva, x0");
+    let stzgm = access(0xd920_0020);
+    assert_eq!((stzgm.base, stzgm.store), (x(1), Store::Unbounded));
+    let cpyp = access(0x1d01_0440);
+    assert_eq!((cpyp.base, cpyp.store), (x(0), Store::Unbounded));
+    let ldr_za = access(0xe100_03e0);
+    assert_eq!((ldr_za.base, ldr_za.store), (SP, Store::Unbounded));
+}
+
+#[test]
+fn knows_where_control_goes() {
+    for (asm, word, flow) in [
+        ("b .+8", 0x1400_0002, Flow::Jump(8)),
+        ("bl .-4", 0x97ff_ffff, Flow::Call(-4)),
+        ("b.eq .+8", 0x5400_0040, Flow::Conditional(8)),
+        ("cbz x0, .+8", 0xb400_0040, Flow::Conditional(8)),
+        ("tbnz x0, #33, .-8", 0xb70f_ffc0, Flow::Conditional(-8)),
+        ("br x16", 0xd61f_0200, Flow::IndirectJump),
+        ("braa x16, sp", 0xd71f_0a1f, Flow::IndirectJump),
+        ("blr x16", 0xd63f_0200, Flow::IndirectCall),
+        ("blraaz x16", 0xd63f_0a1f, Flow::IndirectCall),
+        ("ret", 0xd65f_03c0, Flow::Return(X30)),
+        ("ret x9", 0xd65f_0120, Flow::Return(x(9))),
+        ("retaa", 0xd65f_0bff, Flow::Return(X30)),
+        ("eret", 0xd69f_03e0, Flow::ExceptionReturn),
+        ("eretaa", 0xd69f_0bff, Flow::ExceptionReturn),
+        ("drps", 0xd6bf_03e0, Flow::ExceptionReturn),
+        ("brk #0x800", 0xd421_0000, Flow::Trap),
+        ("hlt #0", 0xd440_0000, Flow::Trap),
+        ("udf #0", 0x0000_0000, Flow::Trap),
+        ("hvc #0", 0xd400_0002, Flow::Next),
+    ] {
+        assert_eq!(Insn::decode(word).flow, flow, "{asm}");
+    }
+}
+
+#[test]
+fn a_call_writes_x30() {
+    assert_eq!(Insn::decode(0x9400_0001).writes(), set(&[X30]));
+    assert_eq!(Insn::decode(0xd63f_0200).writes(), set(&[X30]));
+}
+
+#[test]
+fn what_is_not_known_may_do_anything() {
+    // Unallocated: bits 28..25 are 0001 or 0011, or 0000 with bit 31 clear; a
+    // branch register form with other fixed bits; a hint with Rt other than 31.
+    for word in [
+        0x0200_0000,
+        0x0600_0000,
+        0x0001_0000,
+        0xd61e_0200,
+        0xd503_2000,
+    ] {
+        assert_eq!(Insn::decode(word), Insn::UNKNOWN, "{word:08x}");
+    }
+}
