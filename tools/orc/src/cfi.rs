@@ -84,7 +84,7 @@ pub fn read(image: &Image<'_>) -> Result<Option<Cfi>, Fault> {
 }
 
 fn check_uncompressed(flags: u64) -> Result<(), Fault> {
-    if flags & u64::from(object::elf::SHF_COMPRESSED.0) != 0 {
+    if flags & object::elf::SHF_COMPRESSED.0 != 0 {
         return Err(Fault::new(
             DEBUG_FRAME,
             0,

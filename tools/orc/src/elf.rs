@@ -60,13 +60,13 @@ pub struct Section<'d> {
 impl Section<'_> {
     /// Whether instructions are executed from here.
     pub fn is_text(&self) -> bool {
-        let wanted = u64::from(elf::SHF_ALLOC.0 | elf::SHF_EXECINSTR.0);
+        let wanted = elf::SHF_ALLOC.0 | elf::SHF_EXECINSTR.0;
         self.kind == elf::SHT_PROGBITS.0 && self.flags & wanted == wanted && !self.data.is_empty()
     }
 
     /// Whether the running kernel has it in memory.
     pub fn is_loaded(&self) -> bool {
-        self.flags & u64::from(elf::SHF_ALLOC.0) != 0
+        self.flags & elf::SHF_ALLOC.0 != 0
     }
 
     /// One past the last byte.
@@ -344,15 +344,17 @@ fn check_overlap(header: &FileHeader64<Le>, sections: &[Section<'_>]) -> Result<
 }
 
 fn check_sorted(sections: &[(u64, &Section<'_>)], place: &str) -> Result<(), Fault> {
-    for pair in sections.windows(2) {
-        let [(first_at, first), (second_at, second)] = pair else {
-            continue;
-        };
-        let end = first_at.checked_add(first.data.len() as u64);
-        if end.is_none_or(|end| end > *second_at) {
-            let what = format!("overlaps {} {place}", first.name);
-            return Err(Fault::new(&*second.name, 0, what));
+    let mut before: Option<(u64, &str)> = None;
+    for (start, section) in sections {
+        let fault = |what: String| Fault::new(&*section.name, 0, what);
+        let size = section.data.len() as u64;
+        let end = start
+            .checked_add(size)
+            .ok_or_else(|| fault("wraps around the end of the address space".into()))?;
+        if let Some((_, name)) = before.filter(|(end, _)| end > start) {
+            return Err(fault(format!("overlaps {name} {place}")));
         }
+        before = Some((end, &section.name));
     }
     Ok(())
 }

@@ -139,7 +139,8 @@ fn check_size(text: &TextSection) -> Result<(), Fault> {
     let size = text.bytes.len();
     if size % 4 != 0 {
         let what = "ends inside an instruction";
-        return Err(Fault::new(&text.name, size as u64, what));
+        let last = size as u64 / 4 * 4;
+        return Err(Fault::new(&text.name, last, what));
     }
     if u32::try_from(size).is_err() {
         return Err(Fault::new(&text.name, 0, "4 GiB of text or more"));

@@ -51,7 +51,7 @@ pub fn read(image: &Image<'_>) -> Result<Vec<Site>, Fault> {
     for table in Table::jumps(image)? {
         table.each(JUMP_BYTES, |at| table.jump(at), &mut sites)?;
     }
-    sites.sort_by(|a, b| (a.section, a.patch.offset).cmp(&(b.section, b.patch.offset)));
+    sites.sort_by_key(|site| (site.section, site.patch.offset));
     Ok(sites)
 }
 

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Rows of the CFI as claims, and what no claim can hold.
+
+use orctool::claim::{Cfa, CfaBase, Claim, Claims, Location};
+use orctool::input::Input;
+use orctool::text::Function;
+
+use crate::assemble::{
+    framed_cfi, kernel, op, EhFrame, Elf, ABS64, ALLOC, GLOBAL_FUNC, LOCAL_SECTION, NOP, PROGBITS,
+    REL,
+};
+
+/// Reads a `.text` of 16 NOPs with this CFI for its first eight.
+fn read(frame: EhFrame) -> Result<Vec<Function>, String> {
+    let mut elf = kernel(None);
+    elf.sections[1].data = NOP.to_le_bytes().repeat(16);
+    elf.sections[2].data = frame.bytes;
+    elf.symbols.truncate(2);
+    let file = elf.build();
+    let input = Input::read(&file).map_err(|e| e.to_string())?;
+    Ok(input.texts[0].text.functions.clone())
+}
+
+/// Where .text is, from the start of .eh_frame.
+const START: i64 = -0x1000;
+
+fn claims(program: &[Vec<u8>]) -> Claims {
+    let mut frame = EhFrame::new(false);
+    frame.fde(START, 32, program);
+    read(frame).unwrap()[0].claims.clone().unwrap()
+}
+
+fn row(start: u64, base: CfaBase, offset: u32, ra: Location, fp: Location) -> Claim {
+    Claim {
+        start,
+        cfa: Cfa { base, offset },
+        return_address: ra,
+        caller_fp: fp,
+        signal_frame: false,
+    }
+}
+
+use CfaBase::{Fp, Sp};
+use Location::{Register, Slot};
+
+#[test]
+fn reads_rows() {
+    let expected = vec![
+        row(0, Sp, 0, Register, Register),
+        row(4, Sp, 16, Slot(8), Slot(16)),
+        row(16, Sp, 0, Register, Register),
+    ];
+    assert_eq!(claims(&framed_cfi()), Claims::Rows(expected));
+}
+
+#[test]
+fn reads_an_x29_based_cfa() {
+    let program = [op::def_cfa(29, 32), op::offset(29, 32), op::offset(30, 24)];
+    let expected = vec![row(0, Fp, 32, Slot(24), Slot(32))];
+    assert_eq!(claims(&program), Claims::Rows(expected));
+}
+
+#[test]
+fn sign_state_does_not_split_rows() {
+    let program = [
+        op::advance(1),
+        vec![op::NEGATE_RA_STATE],
+        op::advance(1),
+        op::def_cfa_offset(16),
+        op::advance(1),
+        vec![op::NEGATE_RA_STATE],
+    ];
+    let expected = vec![
+        row(0, Sp, 0, Register, Register),
+        row(8, Sp, 16, Register, Register),
+    ];
+    assert_eq!(claims(&program), Claims::Rows(expected));
+}
+
+#[test]
+fn other_registers_do_not_split_rows() {
+    let program = [
+        op::advance(1),
+        op::offset(19, 8),
+        op::advance(1),
+        op::offset(20, 16),
+    ];
+    assert_eq!(
+        claims(&program),
+        Claims::Rows(vec![row(0, Sp, 0, Register, Register)])
+    );
+}
+
+#[test]
+fn same_value_is_the_register() {
+    let program = [op::same_value(29), op::same_value(30)];
+    assert_eq!(
+        claims(&program),
+        Claims::Rows(vec![row(0, Sp, 0, Register, Register)])
+    );
+}
+
+#[test]
+fn refuses_what_no_claim_can_hold() {
+    let cases: [(&str, Vec<u8>); 12] = [
+        ("X30 is undefined", op::undefined(30)),
+        ("X29 is undefined", op::undefined(29)),
+        ("SP is undefined", op::undefined(31)),
+        ("X30 in X9 at +0x4", op::in_register(30, 9)),
+        ("X29 in X0 at +0x4", op::in_register(29, 0)),
+        (
+            "X30 by a rule that no table has at +0x4",
+            op::val_offset(30, 1),
+        ),
+        (
+            "X30 by a rule that no table has at +0x4",
+            op::expression(30),
+        ),
+        (
+            "the caller's SP is not the CFA at +0x4",
+            op::val_offset(31, 1),
+        ),
+        ("CFA by expression at +0x4", op::def_cfa_expression()),
+        ("CFA relative to X9 at +0x4", op::def_cfa(9, 0)),
+        ("CFA offset 12 at +0x4", op::def_cfa_offset(12)),
+        ("X30 at CFA+0 at +0x4", op::offset(30, 0)),
+    ];
+    for (why, instruction) in cases {
+        let program = [op::advance(1), instruction];
+        assert_eq!(
+            claims(&program),
+            Claims::Unsupported(why.into()),
+            "{program:?}"
+        );
+    }
+}
+
+#[test]
+fn refuses_another_return_register() {
+    let mut frame = EhFrame::with_return_register(false, 17);
+    frame.fde(START, 32, &[]);
+    let claims = read(frame).unwrap()[0].claims.clone().unwrap();
+    assert_eq!(
+        claims,
+        Claims::Unsupported("the return address is not x30".into())
+    );
+}
+
+#[test]
+fn refuses_rows_outside_the_function() {
+    let program = [op::advance(8), op::def_cfa_offset(16)];
+    assert_eq!(
+        claims(&program),
+        Claims::Unsupported("a row past the end".into())
+    );
+}
+
+#[test]
+fn refuses_a_malformed_program_with_its_place() {
+    // DW_CFA_restore_state without DW_CFA_remember_state; a reserved opcode.
+    for program in [vec![0x0b], vec![0x3f]] {
+        let mut frame = EhFrame::new(false);
+        frame.fde(START, 32, &[program]);
+        let message = read(frame).unwrap_err();
+        assert!(message.starts_with(".eh_frame+0x1"), "{message}");
+    }
+}
+
+#[test]
+fn keeps_signal_frames_apart() {
+    let mut frame = EhFrame::new(false);
+    frame.fde(START, 16, &[]);
+    frame.cie(true, 30);
+    frame.fde(START + 16, 16, &[]);
+    let functions = read(frame).unwrap();
+    let signal = |f: &Function| match &f.claims {
+        Some(Claims::Rows(rows)) => rows[0].signal_frame,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        functions.iter().map(signal).collect::<Vec<_>>(),
+        [false, true]
+    );
+}
+
+#[test]
+fn one_of_two_equal_entries_is_enough() {
+    let mut frame = EhFrame::new(false);
+    frame.fde(START, 20, &framed_cfi());
+    frame.fde(START, 20, &framed_cfi());
+    let functions = read(frame).unwrap();
+    assert_eq!(functions.len(), 1);
+    assert!(matches!(functions[0].claims, Some(Claims::Rows(_))));
+}
+
+#[test]
+fn entries_that_overlap_are_not_believed() {
+    let cases: [(i64, u32, u64); 3] = [(0, 32, 32), (8, 32, 40), (16, 4, 20)];
+    for (start, len, end) in cases {
+        let mut frame = EhFrame::new(false);
+        frame.fde(START, 20, &framed_cfi());
+        frame.fde(START + start, len, &[]);
+        let functions = read(frame).unwrap();
+        assert_eq!(functions.len(), 1);
+        assert_eq!((functions[0].start, functions[0].end), (0, end.max(20)));
+        let expected = Claims::Unsupported("several FDEs describe it".into());
+        assert_eq!(functions[0].claims, Some(expected));
+    }
+}
+
+#[test]
+fn counts_what_the_linker_has_discarded() {
+    let mut elf = kernel(None);
+    let mut frame = EhFrame::new(false);
+    frame.fde(START, 20, &framed_cfi());
+    // Of no length; and, as linkers mark it, at address 0.
+    frame.fde(START + 24, 0, &[]);
+    elf.sections[2].data = frame.bytes;
+    let file = elf.build();
+    let cfi = Input::read(&file).unwrap().cfi.unwrap();
+    assert_eq!((cfi.entries.len(), cfi.discarded), (1, 1));
+}
+
+#[test]
+fn an_undefined_symbol_describes_nothing() {
+    let mut elf = crate::assemble::module();
+    elf.symbols.push(crate::assemble::Symbol {
+        name: "discarded".into(),
+        info: 0x20,
+        ..Default::default()
+    });
+    let number = elf.symbols.len() as u32 - 1;
+    let table = elf
+        .sections
+        .iter()
+        .position(|s| s.name == ".rela.init.eh_frame")
+        .unwrap();
+    elf.sections[table].data[12..16].copy_from_slice(&number.to_le_bytes());
+    let file = elf.build();
+    let cfi = Input::read(&file).unwrap().cfi.unwrap();
+    assert_eq!((cfi.entries.len(), cfi.discarded), (1, 1));
+}
+
+#[test]
+fn nothing_hides_after_a_terminator() {
+    let mut frame = EhFrame::new(false);
+    frame.fde(START, 20, &framed_cfi());
+    frame.bytes.extend([0; 4]);
+    let mut with_more = EhFrame::new(false);
+    with_more.bytes = frame.bytes.clone();
+    assert!(read(frame).is_ok());
+    with_more.bytes.extend([12, 0, 0, 0, 1, 2, 3, 4]);
+    let message = read(with_more).unwrap_err();
+    assert!(
+        message.contains("entries after the terminator"),
+        "{message}"
+    );
+}
+
+#[test]
+fn reads_debug_frame_when_there_is_nothing_else() {
+    let mut elf = Elf::new(REL);
+    let text = elf.text(".text", 0, &[NOP; 8]);
+    let mut frame: Vec<u8> = vec![12, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 1, 0, 4, 0x78, 30];
+    frame.extend(op::def_cfa(31, 0));
+    let at = frame.len() as u64 + 8;
+    frame.extend([24, 0, 0, 0, 0, 0, 0, 0]);
+    frame.extend([0; 8]);
+    frame.extend(16_u64.to_le_bytes());
+    frame.extend([op::advance(2), op::def_cfa_offset(32)].concat());
+    frame.push(0);
+    let debug = elf.section(".debug_frame", PROGBITS, 0, 0, &frame);
+    let symbol = elf.symbol("", LOCAL_SECTION, text, 0, 0);
+    elf.symbol("f", GLOBAL_FUNC, text, 8, 16);
+    elf.rela(debug, &[(at, ABS64, symbol, 8)]);
+    let file = elf.build();
+    let input = Input::read_with_cfi(&file).unwrap();
+    let function = &input.texts[0].text.functions[0];
+    assert_eq!(
+        (function.name.as_str(), function.start, function.end),
+        ("f", 8, 24)
+    );
+    let expected = vec![
+        row(8, Sp, 0, Register, Register),
+        row(16, Sp, 32, Register, Register),
+    ];
+    assert_eq!(function.claims, Some(Claims::Rows(expected)));
+
+    // Beside .eh_frame it is not read: what links and loads comes first.
+    let mut frame = EhFrame::new(false);
+    let field = frame.fde(0, 16, &[]);
+    let eh = elf.section(".eh_frame", PROGBITS, ALLOC, 0, &frame.bytes);
+    elf.rela(eh, &[(field, crate::assemble::PREL32, symbol, 0)]);
+    let file = elf.build();
+    let input = Input::read_with_cfi(&file).unwrap();
+    assert_eq!(input.texts[0].text.functions[0].start, 0);
+}

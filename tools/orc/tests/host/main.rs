@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Tests of reading, generating and writing, on ELF files made here.
+
+mod assemble;
+mod cfi;
+mod cli;
+mod elf;
+mod functions;
+mod golden;
+mod malformed;
+mod module;
+mod patches;
+mod table;

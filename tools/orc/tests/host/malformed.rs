@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Files cut off and corrupted everywhere: an error or an answer, never a panic.
+
+use orctool::emit;
+use orctool::input::Input;
+use orctool::stat::Stat;
+use orctool::tables;
+
+use crate::assemble::{kernel, module};
+use crate::cli;
+
+/// All that is done with a file; whether it could be read.
+fn use_it(file: &[u8]) -> bool {
+    let Ok(input) = Input::read_with_cfi(file) else {
+        return false;
+    };
+    let _ = input.build_id();
+    let Ok(tables) = tables::of(&input) else {
+        return false;
+    };
+    let _ = Stat::new(&input, &tables);
+    let _ = emit::module(
+        &input.image,
+        &[(".orc_unwind.text".into(), vec![0; 8])],
+        false,
+    );
+    let _ = emit::linked_table(&input.image);
+    true
+}
+
+fn fixtures() -> Vec<(&'static str, Vec<u8>)> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/clang.o");
+    vec![
+        ("module", module().build()),
+        ("kernel", kernel(Some(&[0; 64])).build()),
+        ("clang", std::fs::read(path).unwrap()),
+    ]
+}
+
+#[test]
+fn a_file_cut_off_anywhere_is_refused() {
+    for (name, file) in fixtures() {
+        for len in 0..file.len() {
+            assert!(!use_it(&file[..len]), "{name} of {len} bytes");
+        }
+    }
+}
+
+#[test]
+fn a_file_cut_off_anywhere_is_exit_status_2() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cut.ko");
+    let file = module().build();
+    for len in 0..file.len() {
+        std::fs::write(&path, &file[..len]).unwrap();
+        let (status, out, err) = cli::orctool(&["gen", "--module", path.to_str().unwrap()]);
+        assert_eq!((status, out.as_str()), (2, ""), "{len} bytes: {err}");
+        assert_eq!(err.lines().count(), 1, "{len} bytes: {err}");
+        assert!(err.contains("cut.ko: "), "{err}");
+        assert_eq!(
+            std::fs::read(&path).unwrap(),
+            &file[..len],
+            "the file is not touched"
+        );
+    }
+    assert_eq!(
+        std::fs::read_dir(&directory).unwrap().count(),
+        1,
+        "nothing is left behind"
+    );
+}
+
+#[test]
+fn no_wrong_byte_panics() {
+    for (_, file) in fixtures() {
+        let mut changed = file.clone();
+        for at in 0..file.len() {
+            for value in [0x00, 0x01, 0x7f, 0x80, 0xff, file[at] ^ 0x04] {
+                changed[at] = value;
+                let _ = use_it(&changed);
+            }
+            changed[at] = file[at];
+        }
+    }
+}
+
+#[test]
+fn no_two_wrong_bytes_panic() {
+    // A generator of one's own: the same bytes in every run.
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below as u64) as usize
+    };
+    for (_, file) in fixtures() {
+        for _ in 0..3000 {
+            let mut changed = file.clone();
+            for _ in 0..2 + next(4) {
+                let at = next(file.len());
+                changed[at] = next(256) as u8;
+            }
+            let _ = use_it(&changed);
+        }
+    }
+}

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Modules taken apart and put together again, read with the `object` crate.
+
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _, RelocationTarget, SectionFlags};
+use orc::table::Table;
+use orctool::elf::Image;
+use orctool::emit;
+
+use crate::assemble::{module, Elf, ABS64, GLOBAL_FUNC, LINK_ORDER, LOCAL_SECTION};
+
+const READ_ONLY: SectionFlags = SectionFlags::Elf {
+    sh_type: object::elf::SHT_PROGBITS,
+    sh_flags: object::elf::SHF_ALLOC,
+};
+
+fn tables() -> Vec<(String, Vec<u8>)> {
+    vec![
+        (".orc_unwind.text".into(), vec![1; 100]),
+        (".orc_unwind.init.text".into(), vec![2; 50]),
+    ]
+}
+
+fn rewritten(file: &[u8], keep_cfi: bool) -> Result<Vec<u8>, String> {
+    let image = Image::parse(file).unwrap();
+    emit::module(&image, &tables(), keep_cfi).map_err(|e| e.to_string())
+}
+
+/// Section, flags, alignment and contents of all that a module keeps.
+fn contents(file: &[u8]) -> Vec<(String, SectionFlags, u64, Vec<u8>)> {
+    let file = object::File::parse(file).unwrap();
+    let kept = file.sections().filter(|s| {
+        let name = s.name().unwrap();
+        let is_table = name.ends_with("tab") || name.starts_with(".rela") || name.is_empty();
+        !is_table && !name.starts_with(".orc") && name != ".init.eh_frame"
+    });
+    kept.map(|s| {
+        let data = s.data().unwrap().to_vec();
+        (s.name().unwrap().to_string(), s.flags(), s.align(), data)
+    })
+    .collect()
+}
+
+/// Each symbol, with the section that it is in.
+fn symbols(file: &[u8]) -> Vec<(String, Option<String>, u64, u64)> {
+    let file = object::File::parse(file).unwrap();
+    let section = |index| {
+        file.section_by_index(index)
+            .unwrap()
+            .name()
+            .unwrap()
+            .to_string()
+    };
+    file.symbols()
+        .map(|s| {
+            let name = s.name().unwrap().to_string();
+            (name, s.section_index().map(section), s.address(), s.size())
+        })
+        .filter(|(_, section, ..)| section.as_deref() != Some(".init.eh_frame"))
+        .collect()
+}
+
+/// The relocations of a section: where, and what they name.
+fn relocations(file: &[u8], section: &str) -> Vec<(u64, String, i64)> {
+    let file = object::File::parse(file).unwrap();
+    let Some(section) = file.section_by_name(section) else {
+        return Vec::new();
+    };
+    section
+        .relocations()
+        .map(|(at, relocation)| {
+            let RelocationTarget::Symbol(symbol) = relocation.target() else {
+                panic!("{relocation:?}");
+            };
+            let symbol = file.symbol_by_index(symbol).unwrap();
+            (at, symbol.name().unwrap().to_string(), relocation.addend())
+        })
+        .collect()
+}
+
+#[test]
+fn keeps_all_but_the_cfi() {
+    let before = module().build();
+    let after = rewritten(&before, false).unwrap();
+    assert_eq!(contents(&after), contents(&before));
+    assert_eq!(symbols(&after), symbols(&before));
+    assert_eq!(relocations(&after, ".data"), [(0, "bare".to_string(), 0)]);
+    let file = object::File::parse(&*after).unwrap();
+    assert!(file.section_by_name(".init.eh_frame").is_none());
+    assert!(file.section_by_name(".rela.init.eh_frame").is_none());
+    for (name, table) in tables() {
+        let section = file.section_by_name(&name).unwrap();
+        assert_eq!(section.data().unwrap(), table);
+        assert_eq!(section.align(), 8);
+        assert_eq!(section.flags(), READ_ONLY, "allocated, read-only");
+    }
+}
+
+#[test]
+fn keeps_the_cfi_when_asked() {
+    let before = module().build();
+    let after = rewritten(&before, true).unwrap();
+    assert_eq!(symbols(&after), symbols(&before));
+    assert_eq!(
+        relocations(&after, ".init.eh_frame"),
+        relocations(&before, ".init.eh_frame")
+    );
+    assert_eq!(relocations(&after, ".init.eh_frame").len(), 2);
+}
+
+#[test]
+fn tables_are_replaced_not_added_twice() {
+    let once = rewritten(&module().build(), true).unwrap();
+    let twice = rewritten(&once, true).unwrap();
+    assert_eq!(contents(&once), contents(&twice));
+    let count = |file: &[u8]| object::File::parse(file).unwrap().sections().count();
+    assert_eq!(count(&once), count(&twice));
+}
+
+#[test]
+fn numbers_of_sections_follow() {
+    let mut elf = module();
+    // As __patchable_function_entries: linked to the text, and behind the CFI.
+    let number = elf.section("entries", 1, 2 | LINK_ORDER, 0, &[0; 8]);
+    elf.sections[usize::from(number)].link = 2;
+    let after = rewritten(&elf.build(), false).unwrap();
+    let image = Image::parse(&after).unwrap();
+    let entries = image.section("entries").unwrap();
+    assert_eq!(image.sections[entries.link as usize].name, ".init.text");
+    let symtab = image.sections.iter().find(|s| s.name == ".symtab").unwrap();
+    assert_eq!(image.sections[symtab.link as usize].name, ".strtab");
+    let is_local = |number: usize| image.symbols[number].binding == 0;
+    let locals = symtab.info as usize;
+    assert!(
+        is_local(locals - 1) && !is_local(locals),
+        "sh_info of .symtab"
+    );
+    let rela = image
+        .sections
+        .iter()
+        .find(|s| s.name == ".rela.data")
+        .unwrap();
+    assert_eq!(image.sections[rela.link as usize].name, ".symtab");
+    assert_eq!(image.sections[rela.info as usize].name, ".data");
+}
+
+#[test]
+fn refuses_what_refers_to_the_cfi() {
+    type Case = (fn(&mut Elf), &'static str);
+    let cases: [Case; 4] = [
+        (
+            |elf| {
+                elf.symbol("in_cfi", GLOBAL_FUNC, 3, 0, 0);
+            },
+            "global symbol in_cfi in a section to drop",
+        ),
+        (
+            |elf| {
+                let cfi = 1;
+                assert_eq!(elf.symbols[cfi as usize].info, LOCAL_SECTION);
+                elf.rela(4, &[(0, ABS64, cfi, 0)]);
+            },
+            ".rela.data+0x0: relocation against a section to drop",
+        ),
+        (
+            |elf| {
+                let number = elf.section("linked", 1, 2 | LINK_ORDER, 0, &[0; 8]);
+                elf.sections[usize::from(number)].link = 3;
+            },
+            "linked+0x0: refers to a section to drop",
+        ),
+        (
+            |elf| {
+                elf.section(".group", 17, 0, 0, &[0; 8]);
+            },
+            ".group+0x0: section groups",
+        ),
+    ];
+    for (change, expected) in cases {
+        let mut elf = module();
+        change(&mut elf);
+        let message = rewritten(&elf.build(), false).unwrap_err();
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn refuses_a_linked_file() {
+    let file = crate::assemble::kernel(None).build();
+    assert!(rewritten(&file, false)
+        .unwrap_err()
+        .contains("not a relocatable object"));
+}
+
+#[test]
+fn an_object_to_link_holds_the_table() {
+    let bytes = emit::object(&[7; 33]).unwrap();
+    let file = object::File::parse(&*bytes).unwrap();
+    assert_eq!(file.architecture(), object::Architecture::Aarch64);
+    let section = file.section_by_name(".orc_unwind").unwrap();
+    assert_eq!(section.data().unwrap(), [7; 33]);
+    assert_eq!((section.align(), section.flags()), (8, READ_ONLY));
+    assert!(file.section_by_name(".note.GNU-stack").is_some());
+}
+
+#[test]
+fn the_relocated_table_is_found_by_the_kernel() {
+    // End to end: what `gen --module` writes is what a lookup finds.
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("m.ko");
+    std::fs::write(&path, module().build()).unwrap();
+    assert_eq!(
+        crate::cli::orctool(&["gen", "--module", path.to_str().unwrap()]).0,
+        0
+    );
+    let bytes = std::fs::read(&path).unwrap();
+    let file = object::File::parse(&*bytes).unwrap();
+    for text in [".text", ".init.text"] {
+        let section = file.section_by_name(&format!(".orc_unwind{text}")).unwrap();
+        let table = Table::new(section.data().unwrap(), &[0xab; 20]).unwrap();
+        assert!(matches!(table.lookup(8), Some(orc::rule::Rule::Frame(_))));
+    }
+}
