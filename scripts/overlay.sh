@@ -28,7 +28,7 @@ overlay_files() {
 }
 
 patch_files() {
-	compgen -G "$PATCH_DIR/*.patch" || true
+	{ compgen -G "$PATCH_DIR/*.patch" || true; } | sort
 }
 
 # Paths that the patches given change, create or delete.
