@@ -45,5 +45,5 @@ pub(crate) fn write(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "reliable: {}", walks(None))?;
     Reason::ALL
         .iter()
-        .try_for_each(|&reason| writeln!(f, "reason {}: {}", reason.name(), walks(Some(reason))))
+        .try_for_each(|&reason| writeln!(f, "{}: {}", reason.name(), walks(Some(reason))))
 }
