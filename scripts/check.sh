@@ -56,7 +56,7 @@ host_crates() {
 		check "$name: rustfmt" "fmt-$name" \
 			env RUSTFMT="$(rust_companion rustfmt)" "$cargo" fmt --all --check --manifest-path "$dir/Cargo.toml"
 		check "$name: clippy" "clippy-$name" \
-			env CARGO_TARGET_DIR="$BUILD/cargo" "$cargo" clippy --workspace --all-targets --locked \
+			env CARGO_TARGET_DIR="$CARGO_TARGET" "$cargo" clippy --workspace --all-targets --locked \
 			--manifest-path "$dir/Cargo.toml" -- -D warnings
 	done
 }

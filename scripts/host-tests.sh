@@ -19,7 +19,7 @@ cargo_results() { # NAME LOG
 cargo_tests() { # NAME DIRECTORY
 	local log=$LOG_DIR/cargo-$1.log rc=0
 	STEP_MAY_FAIL=1 step "host tests: $1" "cargo-$1" \
-		env CARGO_TARGET_DIR="$BUILD/cargo" CARGO_TERM_COLOR=never \
+		env CARGO_TARGET_DIR="$CARGO_TARGET" CARGO_TERM_COLOR=never \
 		"$(find_cargo)" test --workspace --locked --no-fail-fast --manifest-path "$2/Cargo.toml" || rc=$?
 	cargo_results "$1" "$log" | results_add
 	if ((rc)) && ! grep -q '^test .* FAILED$' "$log"; then

@@ -9,6 +9,12 @@
 cargo=$(find_cargo)
 [ -n "$cargo" ] || die "no cargo >= $MIN_CARGO: run make setup"
 take_lock "$BUILD/.orctool.lock" orctool
-step "orctool: building" orctool env CARGO_TARGET_DIR="$BUILD/orctool" \
+need_space "$CACHE" 500 "building orctool"
+step "orctool: building" orctool env CARGO_TARGET_DIR="$CARGO_TARGET" \
 	"$cargo" build --release --locked --manifest-path "$TOP/tools/orc/Cargo.toml"
-[ -x "$ORCTOOL" ] || die "cargo built no $ORCTOOL"
+# A new time stamp would have the kernel's tables made anew.
+if ! cmp -s "$CARGO_TARGET/release/orctool" "$ORCTOOL"; then
+	mkdir -p "$(dirname "$ORCTOOL")"
+	cp "$CARGO_TARGET/release/orctool" "$ORCTOOL.tmp"
+	mv "$ORCTOOL.tmp" "$ORCTOOL"
+fi

@@ -27,6 +27,8 @@ BINDGEN_VERSION=0.72.1
 KERNEL_OUT=$BUILD/kernel-$KERNEL_SERIES
 [ "$COMPILER" = clang ] || KERNEL_OUT=$KERNEL_OUT-gcc
 ORCTOOL=$BUILD/orctool/release/orctool
+# Crates from the registry are compiled once for all clones.
+CARGO_TARGET=$CACHE/target
 
 first_number() { # of the output of a --version
 	grep -oE '[0-9]+\.[0-9]+(\.[0-9]+)?' | head -n 1
