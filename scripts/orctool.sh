@@ -8,7 +8,7 @@
 
 cargo=$(find_cargo)
 [ -n "$cargo" ] || die "no cargo >= $MIN_CARGO: run make setup"
-take_lock "$BUILD/.orctool.lock" orctool
+take_lock "$CARGO_TARGET.lock" orctool
 need_space "$CACHE" 500 "building orctool"
 step "orctool: building" orctool env CARGO_TARGET_DIR="$CARGO_TARGET" \
 	"$cargo" build --release --locked --manifest-path "$TOP/tools/orc/Cargo.toml"
