@@ -34,10 +34,6 @@ mod tests {
         },
         *, //
     };
-    use kernel::{
-        error::code::EOPNOTSUPP,
-        unwind_orc::Trace, //
-    };
     use orc::{
         reason::{
             Reason,
@@ -217,24 +213,5 @@ mod tests {
             ..sound
         };
         assert_eq!(refusal(bad_rule), Some(TableError::Rule));
-    }
-
-    /// Asks for the verdict on this very task, through all of the kernel's side.
-    #[test]
-    fn believes_its_own_stack() {
-        match Trace::of_task(current!()) {
-            Err(error) if error == EOPNOTSUPP => pr_info!("no walker is loaded\n"),
-            Err(error) => {
-                pr_err!("no trace: {:?}\n", error);
-                assert!(false);
-            }
-            Ok(trace) => {
-                if let Some(why) = trace.refusal() {
-                    pr_err!("unreliable: {}\n", why);
-                }
-                assert!(trace.refusal().is_none());
-                assert!(trace.depth() > 1);
-            }
-        }
     }
 }
