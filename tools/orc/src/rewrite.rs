@@ -12,6 +12,10 @@ use object::elf;
 use crate::elf::Image;
 use crate::error::Fault;
 
+mod numbers;
+
+use numbers::Numbers;
+
 const HEADER_BYTES: usize = 64;
 const SECTION_BYTES: usize = 64;
 const SYMBOL_BYTES: usize = 24;
@@ -80,8 +84,8 @@ fn check(image: &Image<'_>) -> Result<(), Fault> {
             let what = "a second symbol table, or part of a symbol";
             return Err(Fault::new(&*section.name, 0, what));
         }
-        if section.kind == elf::SHT_GROUP.0 || section.kind == elf::SHT_SYMTAB_SHNDX.0 {
-            let what = "section groups and extended indices are not rewritten";
+        if section.kind == elf::SHT_SYMTAB_SHNDX.0 {
+            let what = "extended section numbers are not rewritten";
             return Err(Fault::new(&*section.name, 0, what));
         }
     }
@@ -99,121 +103,6 @@ fn header_of(image: &Image<'_>, index: usize) -> [u8; SECTION_BYTES] {
     let mut header = [0; SECTION_BYTES];
     header.copy_from_slice(&image.data[at..at + SECTION_BYTES]);
     header
-}
-
-/// New numbers of sections and symbols; `None` for what is dropped.
-struct Numbers {
-    sections: Vec<Option<u32>>,
-    symbols: Vec<Option<u32>>,
-}
-
-impl Numbers {
-    fn new(image: &Image<'_>, dropped: impl Fn(&str) -> bool) -> Result<Self, Fault> {
-        let goes = |index: usize| dropped(&image.sections[index].name);
-        let is_relocation = |kind: u32| kind == elf::SHT_RELA.0 || kind == elf::SHT_REL.0;
-        let mut next = 0;
-        let mut number = |keep: bool| {
-            keep.then(|| {
-                next += 1;
-                next - 1
-            })
-        };
-        let sections: Vec<Option<u32>> = (0..image.sections.len())
-            .map(|index| {
-                let section = &image.sections[index];
-                let target = section.info as usize;
-                let of_dropped =
-                    is_relocation(section.kind) && target < image.sections.len() && goes(target);
-                number(index == 0 || !(goes(index) || of_dropped))
-            })
-            .collect();
-        let mut next = 0;
-        let mut symbols = Vec::with_capacity(image.symbols.len());
-        for (index, symbol) in image.symbols.iter().enumerate() {
-            let stays = symbol.section.is_none_or(|s| sections[s].is_some());
-            if !stays && symbol.binding != elf::STB_LOCAL.0 {
-                let what = format!("global symbol {} in a section to drop", symbol.name);
-                return Err(Fault::new(".symtab", (index * SYMBOL_BYTES) as u64, what));
-            }
-            symbols.push(stays.then_some(next));
-            next += u32::from(stays);
-        }
-        Ok(Self { sections, symbols })
-    }
-
-    fn section(&self, index: usize) -> Option<u32> {
-        self.sections.get(index).copied().flatten()
-    }
-
-    fn is_identity(&self) -> bool {
-        self.sections.iter().all(Option::is_some)
-    }
-
-    /// `sh_link` and `sh_info` of a section, renumbered.
-    fn links(&self, image: &Image<'_>, index: usize) -> Result<(u32, u32), Fault> {
-        let section = &image.sections[index];
-        let renumber = |old: u32| match old {
-            0 => Ok(0),
-            old => self
-                .section(old as usize)
-                .ok_or_else(|| Fault::new(&*section.name, 0, "refers to a section to drop")),
-        };
-        let link = renumber(section.link)?;
-        let info = match elf::SectionType(section.kind) {
-            elf::SHT_RELA | elf::SHT_REL => renumber(section.info)?,
-            // The number of local symbols.
-            elf::SHT_SYMTAB => {
-                let locals = self.symbols.iter().take(section.info as usize);
-                locals.flatten().count() as u32
-            }
-            _ if section.flags & elf::SHF_INFO_LINK.0 != 0 => renumber(section.info)?,
-            _ => section.info,
-        };
-        Ok((link, info))
-    }
-
-    /// The bytes of a section, with its numbers changed.
-    fn contents(&self, image: &Image<'_>, index: usize) -> Result<Vec<u8>, Fault> {
-        let section = &image.sections[index];
-        if self.is_identity() {
-            return Ok(section.data.to_vec());
-        }
-        match elf::SectionType(section.kind) {
-            elf::SHT_SYMTAB => Ok(self.renumbered_symbols(image, section.data)),
-            elf::SHT_RELA => self.renumbered_relocations(&section.name, section.data),
-            elf::SHT_REL => Err(Fault::new(&*section.name, 0, "relocations without addend")),
-            _ => Ok(section.data.to_vec()),
-        }
-    }
-
-    fn renumbered_symbols(&self, image: &Image<'_>, table: &[u8]) -> Vec<u8> {
-        let mut kept = Vec::with_capacity(table.len());
-        for (index, entry) in table.chunks_exact(SYMBOL_BYTES).enumerate() {
-            if self.symbols[index].is_none() {
-                continue;
-            }
-            let at = kept.len();
-            kept.extend_from_slice(entry);
-            if let Some(number) = image.symbols[index].section.and_then(|s| self.section(s)) {
-                // Image::parse has seen that section numbers fit, without SHNDX.
-                put(&mut kept, at + 6, &(number as u16).to_le_bytes());
-            }
-        }
-        kept
-    }
-
-    fn renumbered_relocations(&self, name: &str, table: &[u8]) -> Result<Vec<u8>, Fault> {
-        let mut kept = table.to_vec();
-        for (at, entry) in table.chunks_exact(RELA_BYTES).enumerate() {
-            let symbol = word32(entry, 12) as usize;
-            let number = self.symbols.get(symbol).copied().flatten().ok_or_else(|| {
-                let at = (at * RELA_BYTES) as u64;
-                Fault::new(name, at, "relocation against a section to drop")
-            })?;
-            put(&mut kept, at * RELA_BYTES + 12, &number.to_le_bytes());
-        }
-        Ok(kept)
-    }
 }
 
 /// The new file: contents as they come, headers at the end.

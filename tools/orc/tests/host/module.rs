@@ -7,7 +7,7 @@ use orc::table::Table;
 use orctool::elf::Image;
 use orctool::emit;
 
-use crate::assemble::{module, Elf, ABS64, GLOBAL_FUNC, LINK_ORDER, LOCAL_SECTION};
+use crate::assemble::{bytes, module, Elf, ABS64, GLOBAL_FUNC, LINK_ORDER, LOCAL_SECTION};
 
 const READ_ONLY: SectionFlags = SectionFlags::Elf {
     sh_type: object::elf::SHT_PROGBITS,
@@ -145,9 +145,29 @@ fn numbers_of_sections_follow() {
 }
 
 #[test]
+fn groups_lose_what_is_dropped() {
+    let mut elf = module();
+    // COMDAT; members .data (4) and .init.eh_frame (3); named by `bare`.
+    let group = elf.section(".group", 17, 0, 0, &bytes(&[1, 4, 3]));
+    let bare = elf.symbols.iter().position(|s| s.name == "bare").unwrap();
+    elf.sections[usize::from(group)].info = bare as u32;
+    elf.sections[usize::from(group)].link = u32::MAX;
+    let after = rewritten(&elf.build(), false).unwrap();
+    let image = Image::parse(&after).unwrap();
+    let group = image.section(".group").unwrap();
+    let data = image
+        .sections
+        .iter()
+        .position(|s| s.name == ".data")
+        .unwrap();
+    assert_eq!(group.data, bytes(&[1, data as u32]));
+    assert_eq!(image.symbols[group.info as usize].name, "bare");
+}
+
+#[test]
 fn refuses_what_refers_to_the_cfi() {
     type Case = (fn(&mut Elf), &'static str);
-    let cases: [Case; 4] = [
+    let cases: [Case; 5] = [
         (
             |elf| {
                 elf.symbol("in_cfi", GLOBAL_FUNC, 3, 0, 0);
@@ -171,9 +191,16 @@ fn refuses_what_refers_to_the_cfi() {
         ),
         (
             |elf| {
-                elf.section(".group", 17, 0, 0, &[0; 8]);
+                let number = elf.section(".group", 17, 0, 0, &[0; 8]);
+                elf.sections[usize::from(number)].info = 1;
             },
-            ".group+0x0: section groups",
+            ".group+0x0: named by a symbol to drop",
+        ),
+        (
+            |elf| {
+                elf.section(".symtab_shndx", 18, 0, 0, &[0; 8]);
+            },
+            ".symtab_shndx+0x0: extended section numbers",
         ),
     ];
     for (change, expected) in cases {
