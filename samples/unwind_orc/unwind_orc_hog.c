@@ -16,6 +16,7 @@
 #include <linux/err.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
+#include <linux/rcupdate.h>
 #include <linux/slab.h>
 
 static unsigned int count;
@@ -61,6 +62,13 @@ static int hog_thread(void *unused)
 		if (kthread_should_park())
 			kthread_parkme();
 		WRITE_ONCE(seed, hog_crunch(READ_ONCE(seed)));
+		/*
+		 * Not a point to schedule at. Removing a livepatch frees an
+		 * ftrace trampoline, and synchronize_rcu_tasks() waits until
+		 * each task has said that it is on none: without this the
+		 * removal would hang, whatever the stacks look like.
+		 */
+		rcu_tasks_qs(current, false);
 	}
 
 	return 0;

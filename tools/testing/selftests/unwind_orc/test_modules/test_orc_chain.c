@@ -23,6 +23,7 @@
 #include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/rcupdate.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -71,8 +72,10 @@ static noinline void chain_inner(struct test_orc_notes *notes)
 	test_orc_note(notes);
 	complete(&chain.there);
 	if (chain.mode == SPIN) {
-		while (!READ_ONCE(chain.stop))
+		while (!READ_ONCE(chain.stop)) {
 			WRITE_ONCE(chain.sum, chain_leaf(READ_ONCE(chain.sum) + 1));
+			rcu_tasks_qs(current, false);	/* tracers wait for it */
+		}
 	} else {
 		wait_for_completion(&chain.go);
 	}

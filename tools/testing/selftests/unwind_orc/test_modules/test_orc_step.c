@@ -44,7 +44,7 @@
 #include "test_orc_relay.h"
 
 #define MAX_INSNS	256
-#define MAX_COMPLAINTS	8
+#define MAX_COMPLAINTS	3
 
 enum way { EXCEPTION, INTERRUPT, PREEMPTED, NR_WAYS };
 
