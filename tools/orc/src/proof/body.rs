@@ -43,7 +43,12 @@ pub(super) struct Body<'a> {
 }
 
 impl<'a> Body<'a> {
-    pub fn new(text: &'a TextSection, function: &'a Function) -> Self {
+    /// `entrances` are the offsets of ways in other than the start.
+    pub fn new(
+        text: &'a TextSection,
+        function: &'a Function,
+        entrances: impl Iterator<Item = u64>,
+    ) -> Self {
         let bytes = usize::try_from(function.start)
             .ok()
             .zip(usize::try_from(function.end).ok())
@@ -74,6 +79,11 @@ impl<'a> Body<'a> {
         body.read_fixups(&text.fixups);
         body.read_claims();
         body.find_leaders();
+        for offset in entrances {
+            if let Some(index) = body.index(offset) {
+                body.leaders[index] = true;
+            }
+        }
         body
     }
 

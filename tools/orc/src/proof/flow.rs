@@ -3,6 +3,8 @@
 //! The forward dataflow over one function: from each entry along direct branches
 //! until the facts at every block no longer change.
 
+use std::collections::BTreeMap;
+
 use super::body::{Body, Place};
 use super::facts::{Facts, Value};
 use super::insn::{Flow, Insn, Reg};
@@ -14,6 +16,9 @@ pub(super) struct Blocks<'a> {
     /// By instruction; `None` where no block starts, or nothing is known to reach it.
     states: Vec<Option<Box<Facts>>>,
     pending: Vec<bool>,
+    /// Edges after calls and traps that were not followed: the facts that would
+    /// have gone along, by the instruction they lead to.
+    dropped: BTreeMap<usize, Facts>,
 }
 
 /// Where control goes after one instruction, and with which facts.
@@ -43,6 +48,7 @@ impl<'a> Blocks<'a> {
             body,
             states: vec![None; body.len()],
             pending: vec![false; body.len()],
+            dropped: BTreeMap::new(),
         }
     }
 
@@ -61,6 +67,12 @@ impl<'a> Blocks<'a> {
     /// Whether anything is known to reach the block at `index`.
     pub fn is_reached(&self, index: usize) -> bool {
         self.states[index].is_some()
+    }
+
+    /// The facts of the call or trap just before `index`, where its edge was not
+    /// followed.
+    pub fn dropped(&self, index: usize) -> Option<Facts> {
+        self.dropped.get(&index).cloned()
     }
 
     /// Runs until nothing changes. It ends, as facts only are lost.
@@ -120,7 +132,13 @@ impl<'a> Blocks<'a> {
                 Next::IfItReturns => !is_no_return(self.body, index, &facts),
             };
             index += 1;
-            if !follows || index >= self.body.len() || self.body.is_data(index) {
+            if index >= self.body.len() || self.body.is_data(index) {
+                return;
+            }
+            if !follows {
+                if outcome.next == Next::IfItReturns {
+                    self.dropped.insert(index, facts);
+                }
                 return;
             }
             if self.body.is_leader(index) {
@@ -201,7 +219,13 @@ fn execute_one(
             Next::Always
         }
         Flow::Call(by) => {
-            call(body.place(index, by, is_patch), facts, outcome);
+            let place = body.place(index, by, is_patch);
+            if place == Place::Inside(index + 1) {
+                // No call: whoever returns from there returns to there.
+                facts.set(Reg::X30, Value::Unknown);
+                return Next::Always;
+            }
+            call(place, facts, outcome);
             Next::IfItReturns
         }
         Flow::IndirectCall => {
@@ -214,7 +238,7 @@ fn execute_one(
 }
 
 /// A call into the middle of a function is either a call of a function in there,
-/// or no call at all (`bl . + 4`): what both have in common holds.
+/// or no call at all: what both have in common holds.
 fn call(place: Place, facts: &mut Facts, outcome: &mut Outcome) {
     let is_start = matches!(place, Place::Inside(0) | Place::Elsewhere);
     if !is_start {

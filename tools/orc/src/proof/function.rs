@@ -11,7 +11,7 @@ use super::body::{Body, Place};
 use super::facts::Facts;
 use super::finding::{Class, Counts, Finding, Proof};
 use super::flow::{self, Blocks, Next, Outcome};
-use super::insn::{Flow, Insn};
+use super::insn::{Flow, Insn, Reg};
 use super::judge;
 use super::section::{Entrance, Prover};
 
@@ -34,7 +34,7 @@ pub(super) fn analyze(
     if let Some(Claims::Unsupported(why)) = &function.claims {
         return bad_cfi(function, why);
     }
-    let body = Body::new(text, function);
+    let body = Body::new(text, function, entrances.iter().map(|entrance| entrance.to));
     if body.len() == 0 || body.claims().is_empty() {
         return refuse(function);
     }
@@ -105,27 +105,44 @@ fn whole(function: &Function, class: Class, facts: String) -> Finding {
 }
 
 /// Enters each block that nothing reaches with the claim of its own row; how many.
+///
+/// Only an indirect branch can lead to one, as jump labels and fixups are known.
+/// Without one that agrees with the block, the call or the trap just before it
+/// returns after all, and its facts show what is wrong.
 fn enter_by_claim(body: &Body<'_>, blocks: &mut Blocks<'_>) -> u64 {
     let mut given_up = vec![false; body.len()];
-    let mut known = None;
-    let mut entered = 0;
+    let mut entered = Vec::new();
     loop {
         let roots = roots(body, blocks, &given_up);
         if roots.is_empty() {
-            return entered;
+            break;
         }
-        let known = known.get_or_insert_with(|| Known::new(body, blocks));
+        let jumps = Jumps::new(body, blocks);
         for root in roots {
-            match body.claim(root).and_then(|claim| known.complete(claim)) {
-                Some(facts) => {
-                    blocks.enter(root, &facts);
-                    entered += 1;
-                }
-                None => given_up[root] = true,
+            if let Some(facts) = body.claim(root).and_then(|claim| jumps.complete(claim)) {
+                blocks.enter(root, &facts);
+                entered.push(root);
+            } else if let Some(facts) = blocks.dropped(root) {
+                blocks.enter(root, &facts);
+            } else {
+                given_up[root] = true;
             }
         }
         blocks.run();
     }
+    if !entered.is_empty() {
+        // These blocks may have led to further indirect branches.
+        let jumps = Jumps::new(body, blocks);
+        let agrees = |root: usize| {
+            let facts = body.claim(root).and_then(|claim| jumps.complete(claim));
+            facts.is_some()
+        };
+        for &root in entered.iter().filter(|&&root| !agrees(root)) {
+            blocks.enter(root, &Facts::NONE);
+        }
+        blocks.run();
+    }
+    entered.len() as u64
 }
 
 /// Blocks that nothing reaches and that no other such block leads to; or the first
@@ -186,57 +203,43 @@ fn target(body: &Body<'_>, index: usize, insn: &Insn, is_patch: bool) -> Option<
     }
 }
 
-/// What is proved along direct branches from the entry, to complete claims with.
-struct Known<'a> {
-    /// Of each claim that some instruction was proved to have, what all those
-    /// instructions have in common.
-    by_claim: Vec<(&'a Claim, Facts)>,
-    /// Facts at each indirect branch that is no tail call.
-    jumps: Vec<Facts>,
+/// Facts at the indirect branches of a function.
+struct Jumps {
+    /// At those that can only be jumps within the function.
+    inner: Vec<Facts>,
+    /// Whether some may be either that or a tail call.
+    may_be_tail_call: bool,
 }
 
-impl<'a> Known<'a> {
-    fn new(body: &Body<'a>, blocks: &Blocks<'_>) -> Self {
-        let mut known = Self {
-            by_claim: Vec::new(),
-            jumps: Vec::new(),
+impl Jumps {
+    fn new(body: &Body<'_>, blocks: &Blocks<'_>) -> Self {
+        let mut jumps = Self {
+            inner: Vec::new(),
+            may_be_tail_call: false,
         };
         blocks.each(|index, facts| {
-            let Some(claim) = body.claim(index) else {
-                return;
-            };
-            if body.insn(index).flow == Flow::IndirectJump
-                && !facts.is_entry_state(super::insn::Reg::X30)
-            {
-                known.jumps.push(facts.clone());
-            }
-            if judge::implies(facts, claim).is_err() {
+            let is_proved = body
+                .claim(index)
+                .is_some_and(|claim| judge::implies(facts, claim).is_ok());
+            if body.insn(index).flow != Flow::IndirectJump || !is_proved {
                 return;
             }
-            match known
-                .by_claim
-                .iter_mut()
-                .find(|(c, _)| judge::same(c, claim))
-            {
-                Some((_, common)) => {
-                    common.meet_with(facts);
-                }
-                None => known.by_claim.push((claim, facts.clone())),
+            match facts.is_entry_state(Reg::X30) {
+                true => jumps.may_be_tail_call = true,
+                false => jumps.inner.push(facts.clone()),
             }
         });
-        known
+        jumps
     }
 
-    /// The facts at a block that is entered with this claim. All indirect branches
-    /// must agree with it, as any of them may be the way in.
+    /// The facts at a block that is entered with this claim: those of the indirect
+    /// branches, all of which must agree with it, as any may be the way in.
     fn complete(&self, claim: &Claim) -> Option<Facts> {
-        let (_, common) = self.by_claim.iter().find(|(c, _)| judge::same(c, claim))?;
-        let Some((first, others)) = self.jumps.split_first() else {
-            return Some(common.clone());
+        let facts = match self.inner.split_first() {
+            Some((first, others)) => others.iter().fold(first.clone(), |all, one| all.meet(one)),
+            None if self.may_be_tail_call => Facts::entry(),
+            None => return None,
         };
-        let facts = others
-            .iter()
-            .fold(first.clone(), |all, facts| all.meet(facts));
         judge::implies(&facts, claim).is_ok().then_some(facts)
     }
 }

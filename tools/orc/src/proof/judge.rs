@@ -121,9 +121,10 @@ pub(super) fn row_of(facts: &Facts) -> Option<Frame> {
             }),
             _ => None,
         })?;
-    let caller_fp = match facts.get(Reg::X29) {
-        Value::CallerFp => Location::Register,
-        _ => slot(Value::CallerFp)?,
+    let caller_fp = match slot(Value::CallerFp) {
+        Some(slot) => slot,
+        None if facts.get(Reg::X29) == Value::CallerFp => Location::Register,
+        None => return None,
     };
     let return_address = match slot(Value::ReturnAddress) {
         Some(slot) => slot,

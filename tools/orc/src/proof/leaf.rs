@@ -23,7 +23,7 @@ pub(super) fn analyze(
     function: &Function,
     entrances: &[Entrance],
 ) -> Analysis {
-    let body = Body::new(text, function);
+    let body = Body::new(text, function, entrances.iter().map(|entrance| entrance.to));
     let mut leaf = Leaf {
         prover,
         body: &body,

@@ -27,3 +27,6 @@ pub mod section;
 
 pub use finding::{Class, Counts, Finding, Proof};
 pub use section::Prover;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! What compilers emit, and rows that must come out of it.
+
+use super::words::*;
+use super::*;
+
+/// GCC's usual function: SP-based rows, one for the whole body.
+const BODY: [u32; 7] = [PACIASP, PUSH_32, MOV_FP_SP, bl(1000), POP_32, AUTIASP, RET];
+const BODY_ROWS: [(u64, Row); 3] = [(0, sp(0)), (2, sp(32).record(32)), (5, sp(0))];
+
+#[test]
+fn splits_a_row_where_x29_changes() {
+    let proof = Builder::default().function(&BODY, &BODY_ROWS).proof();
+    assert_eq!(
+        rows(&proof),
+        [
+            (0, ENTRY),
+            (2, sp(32).record(32).with(X29::Caller)),
+            (3, sp(32).record(32).with(X29::Record(32))),
+            (5, ENTRY),
+        ]
+    );
+    assert_eq!(findings(&proof), []);
+    assert_eq!((proof.counts.instructions, proof.counts.proved), (7, 7));
+    assert_eq!(proof.counts.assumed, 0);
+}
+
+#[test]
+fn proves_x29_based_rows() {
+    let rows_of_clang = [(0, sp(0)), (1, sp(16)), (2, fp(16)), (4, sp(16).record(16))];
+    let words = [PUSH_16, MOV_FP_SP, SUB_SP_32, MOV_SP_FP, POP_16, RET];
+    let cfi = [&rows_of_clang[..], &[(5, sp(0))]].concat();
+    let proof = Builder::default().function(&words, &cfi).proof();
+    assert_eq!(
+        rows(&proof),
+        [
+            (0, ENTRY),
+            (1, sp(16).with(X29::Caller)),
+            (2, fp(16).with(X29::Record(16))),
+            (4, sp(16).record(16).with(X29::Record(16))),
+            (5, ENTRY),
+        ]
+    );
+}
+
+#[test]
+fn takes_a_popped_slot_for_the_register_that_was_loaded() {
+    // Clang: .cfi_def_cfa_offset 0 after the ldp, .cfi_restore after the autiasp.
+    // An interrupt at the autiasp overwrites the slot; x30 has what was in it.
+    let cfi = [
+        (0, sp(0)),
+        (2, sp(32).record(32)),
+        (5, sp(0).record(32)),
+        (6, sp(0)),
+    ];
+    let proof = Builder::default().function(&BODY, &cfi).proof();
+    assert_eq!(rows(&proof).last(), Some(&(5, ENTRY)));
+    assert_eq!(findings(&proof), []);
+}
+
+#[test]
+fn a_popped_slot_must_have_held_what_is_claimed() {
+    let cfi = [
+        (0, sp(0)),
+        (2, sp(32).record(32)),
+        (5, sp(0).record(48)),
+        (6, sp(0)),
+    ];
+    let proof = Builder::default().function(&BODY, &cfi).proof();
+    assert_eq!(findings(&proof), [(5, 1, Class::LateRow)]);
+    assert_eq!(rows(&proof)[3..], [(5, NOT_PROVED), (6, ENTRY)]);
+}
+
+#[test]
+fn proves_each_of_several_returns() {
+    let words = [PUSH_16, cbz(3), POP_16, RET, NOP, POP_16, RET];
+    let body = sp(16).record(16);
+    let cfi = [(0, sp(0)), (1, body), (3, sp(0)), (4, body), (6, sp(0))];
+    let proof = Builder::default().function(&words, &cfi).proof();
+    // The branch goes to 4.
+    assert_eq!(findings(&proof), []);
+    assert_eq!(proof.counts.proved, 7);
+}
+
+#[test]
+fn enters_a_jump_table_block_with_its_claim() {
+    let words = [
+        PUSH_16, MOV_FP_SP, BR_X16, // to 3 or to 5
+        POP_16, RET, NOP, POP_16, RET,
+    ];
+    let body = sp(16).record(16);
+    let cfi = [(0, sp(0)), (1, body), (4, sp(0)), (5, body), (7, sp(0))];
+    let proof = Builder::default().function(&words, &cfi).proof();
+    assert_eq!(findings(&proof), []);
+    let counts = proof.counts;
+    assert_eq!((counts.proved, counts.assumed), (8, 5));
+    assert_eq!(counts.entered_by_claim, 2);
+    // Completed by what holds at the branch: x29 is the record, which it is not
+    // at 1, where the same row holds.
+    assert!(rows(&proof).contains(&(5, body.with(X29::Record(16)))));
+}
+
+#[test]
+fn drops_the_edge_after_a_call_that_does_not_return() {
+    // 4 is reached from 0 alone, without a frame.
+    let words = [cbz(4), PUSH_16, MOV_FP_SP, bl(1000), RET];
+    let cfi = [(0, sp(0)), (2, sp(16).record(16)), (4, sp(0))];
+    let proof = Builder::default().function(&words, &cfi).proof();
+    assert_eq!(findings(&proof), []);
+    assert_eq!(proof.counts.no_return, 1);
+    assert_eq!(proof.counts.assumed, 0);
+}
+
+#[test]
+fn a_call_may_end_the_function() {
+    let words = [PUSH_16, MOV_FP_SP, bl(1000)];
+    let cfi = [(0, sp(0)), (1, sp(16).record(16))];
+    let proof = Builder::default().function(&words, &cfi).proof();
+    assert_eq!(findings(&proof), []);
+}
+
+#[test]
+fn continues_after_a_trap() {
+    let words = [PUSH_16, MOV_FP_SP, BRK, POP_16, RET];
+    let cfi = [(0, sp(0)), (1, sp(16).record(16)), (4, sp(0))];
+    let proof = Builder::default().function(&words, &cfi).proof();
+    assert_eq!(findings(&proof), []);
+    assert_eq!(proof.counts.assumed, 0);
+}
+
+#[test]
+fn allows_a_tail_call() {
+    let words = [PUSH_16, POP_16, b(1000)];
+    let cfi = [(0, sp(0)), (1, sp(16).record(16)), (2, sp(0))];
+    let proof = Builder::default().function(&words, &cfi).proof();
+    assert_eq!(findings(&proof), []);
+}
+
+#[test]
+fn follows_the_shadow_call_stack() {
+    let words = [SCS_PUSH, PUSH_16, MOV_FP_SP, bl(1000), POP_16, SCS_POP, RET];
+    let cfi = [(0, sp(0)), (2, sp(16).record(16)), (5, sp(0))];
+    let proof = Builder::default().function(&words, &cfi).proof();
+    assert_eq!(findings(&proof), []);
+    let unbalanced = [SCS_PUSH, PUSH_16, MOV_FP_SP, SCS_PUSH, POP_16, SCS_POP, RET];
+    let proof = Builder::default().function(&unbalanced, &cfi).proof();
+    assert_eq!(findings(&proof), [(6, 1, Class::CallWithoutFrame)]);
+}
+
+#[test]
+fn follows_a_large_frame() {
+    let words = [
+        MOV_X12_4128,
+        SUB_SP_X12,
+        STORE_RECORD,
+        MOV_FP_SP,
+        bl(1000),
+        MOV_X12_4128,
+        LOAD_RECORD,
+        ADD_SP_X12,
+        RET,
+    ];
+    let saved = sp(4128).record(4128);
+    let cfi = [
+        (0, sp(0)),
+        (2, sp(4128)),
+        (3, saved),
+        (7, sp(4128)),
+        (8, sp(0)),
+    ];
+    let proof = Builder::default().function(&words, &cfi).proof();
+    assert_eq!(findings(&proof), []);
+    assert_eq!(proof.counts.proved, 9);
+}
+
+#[test]
+fn stores_beside_the_record_are_harmless() {
+    let words = [PUSH_32, SAVE_X19, STR_X0_SP_X1, LOAD_X19, POP_32, RET];
+    let cfi = [(0, sp(0)), (1, sp(32).record(32)), (5, sp(0))];
+    let proof = Builder::default().function(&words, &cfi).proof();
+    assert_eq!(findings(&proof), []);
+}
+
+#[test]
+fn dynamic_stack_allocation_keeps_x29_based_rows() {
+    // RANDOMIZE_KSTACK_OFFSET: SP goes down by an unknown amount.
+    let words = [
+        PUSH_16,
+        MOV_FP_SP,
+        SUB_SP_X12,
+        bl(1000),
+        MOV_SP_FP,
+        POP_16,
+        RET,
+    ];
+    let cfi = [(0, sp(0)), (1, sp(16).record(16)), (2, fp(16)), (6, sp(0))];
+    let proof = Builder::default().function(&words, &cfi).proof();
+    assert_eq!(findings(&proof), []);
+}

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! CFI that is not true, and code that breaks it: each must be found, and found
+//! at its place.
+
+use super::words::*;
+use super::*;
+
+const WORDS: [u32; 5] = [PUSH_16, MOV_FP_SP, bl(1000), POP_16, RET];
+const BODY: Row = sp(16).record(16);
+const CFI: [(u64, Row); 3] = [(0, sp(0)), (1, BODY), (4, sp(0))];
+
+fn proof(words: &[u32], cfi: &[(u64, Row)]) -> Proof {
+    Builder::default().function(words, cfi).proof()
+}
+
+#[test]
+fn the_example_itself_is_proved() {
+    assert_eq!(findings(&proof(&WORDS, &CFI)), []);
+}
+
+#[test]
+fn finds_a_row_that_is_one_instruction_late() {
+    let late = proof(&WORDS, &[(0, sp(0)), (2, BODY), (4, sp(0))]);
+    assert_eq!(findings(&late), [(1, 1, Class::LateRow)]);
+    assert_eq!(rows(&late)[..2], [(0, ENTRY), (1, NOT_PROVED)]);
+    let epilogue = proof(&WORDS, &[(0, sp(0)), (1, BODY)]);
+    assert_eq!(findings(&epilogue), [(4, 1, Class::EarlyRow)]);
+}
+
+#[test]
+fn finds_a_row_that_is_one_instruction_early() {
+    let early = proof(&WORDS, &[(0, sp(0)), (1, BODY), (3, sp(0))]);
+    assert_eq!(findings(&early), [(3, 1, Class::EarlyRow)]);
+}
+
+#[test]
+fn says_what_the_row_should_be() {
+    let late = proof(&WORDS, &[(0, sp(0)), (2, BODY), (4, sp(0))]);
+    let finding = &late.findings[0];
+    assert_eq!(
+        finding.should.map(Rule::Frame),
+        Some(BODY.with(X29::Caller))
+    );
+    assert_eq!(finding.claim, Some(sp(0).claim(0)));
+    assert!(finding.facts.contains("sp=CFA-16"), "{}", finding.facts);
+}
+
+#[test]
+fn finds_offsets_that_are_off_by_a_word() {
+    for row in [sp(24).record(16), sp(16).record(24), sp(8)] {
+        let wrong = proof(&WORDS, &[(0, sp(0)), (1, row), (4, sp(0))]);
+        assert_eq!(rows(&wrong)[1], (1, NOT_PROVED));
+    }
+}
+
+#[test]
+fn finds_slots_that_are_swapped() {
+    let swapped = Row {
+        return_address: Location::Slot(16),
+        caller_fp: Location::Slot(8),
+        ..sp(16)
+    };
+    let wrong = proof(&WORDS, &[(0, sp(0)), (1, swapped), (4, sp(0))]);
+    assert_eq!(findings(&wrong), [(1, 3, Class::WrongReturnAddress)]);
+}
+
+#[test]
+fn finds_x29_changed_for_one_instruction() {
+    let words = [PUSH_16, MOV_FP_SP, MOV_FP_X0, MOV_FP_SP, POP_16, RET];
+    let cfi = [(0, sp(0)), (1, BODY), (2, fp(16)), (5, sp(0))];
+    let wrong = proof(&words, &cfi);
+    assert_eq!(findings(&wrong), [(3, 1, Class::EarlyRow)]);
+    // Where the row does not need x29, it is no finding, and nothing to compare.
+    let right = proof(&words, &[(0, sp(0)), (1, BODY), (5, sp(0))]);
+    assert_eq!(findings(&right), []);
+    assert!(rows(&right).contains(&(3, BODY.with(X29::Other))));
+}
+
+#[test]
+fn finds_x29_lost_in_a_leaf() {
+    let wrong = proof(&[MOV_FP_X0, RET], &[(0, sp(0))]);
+    assert_eq!(findings(&wrong), [(1, 1, Class::WrongCallerFp)]);
+}
+
+#[test]
+fn finds_a_call_that_parks_the_return_address() {
+    // qcom_link_stack_sanitisation(): `bl . + 4`, 16 times.
+    let local = [MOV_X8_LR, bl(1), bl(1), MOV_LR_X8, RET];
+    assert_eq!(
+        findings(&proof(&local, &[(0, sp(0))])),
+        [(2, 2, Class::CallWithoutFrame)]
+    );
+    // The same with a function that is elsewhere.
+    let call = [MOV_X19_LR, bl(1000), MOV_LR_X19, RET];
+    assert_eq!(
+        findings(&proof(&call, &[(0, sp(0))])),
+        [(2, 1, Class::CallWithoutFrame)]
+    );
+    let indirect = [MOV_X19_LR, BLR_X1, MOV_LR_X19, RET];
+    assert_eq!(
+        findings(&proof(&indirect, &[(0, sp(0))])),
+        [(2, 1, Class::CallWithoutFrame)]
+    );
+}
+
+#[test]
+fn finds_a_store_over_a_slot() {
+    for store in [STR_X0_SP_8, STR_W0_FP_12] {
+        let words = [PUSH_16, MOV_FP_SP, store, NOP, POP_16, RET];
+        let cfi = [(0, sp(0)), (1, BODY), (5, sp(0))];
+        assert_eq!(rows(&proof(&words, &cfi))[3], (3, NOT_PROVED));
+    }
+}
+
+#[test]
+fn a_slot_below_sp_is_none() {
+    // An interrupt between the two would overwrite the record.
+    let words = [STORE_BELOW, SUB_SP_32, MOV_FP_SP, bl(1000)];
+    let cfi = [(0, sp(0)), (2, sp(32).record(32))];
+    let wrong = proof(&words, &cfi);
+    assert_eq!(findings(&wrong), [(2, 2, Class::WrongReturnAddress)]);
+}
+
+#[test]
+fn a_popped_record_is_not_there_after_sp_went_down_again() {
+    let words = [PUSH_16, POP_16, SUB_SP_16, LOAD_RECORD, ADD_SP_16, RET];
+    let cfi = [(0, sp(0)), (1, BODY), (2, sp(0)), (3, sp(16)), (5, sp(0))];
+    let wrong = proof(&words, &cfi);
+    assert_eq!(findings(&wrong)[0], (4, 1, Class::CallWithoutFrame));
+}
+
+#[test]
+fn finds_a_return_in_the_wrong_state() {
+    let words = [PUSH_16, LOAD_RECORD, RET];
+    let wrong = proof(&words, &[(0, sp(0)), (1, BODY)]);
+    assert_eq!(findings(&wrong), [(2, 1, Class::WrongReturn)]);
+    let other = proof(&[NOP, RET_X9], &[(0, sp(0))]);
+    assert_eq!(findings(&other), [(1, 1, Class::WrongReturn)]);
+}
+
+#[test]
+fn finds_a_tail_call_in_the_wrong_state() {
+    let words = [PUSH_16, LOAD_RECORD, b(1000)];
+    let wrong = proof(&words, &[(0, sp(0)), (1, BODY)]);
+    assert_eq!(findings(&wrong), [(2, 1, Class::WrongTailCall)]);
+}
+
+#[test]
+fn finds_paths_that_disagree() {
+    // 3 is reached with a frame and without one.
+    let words = [cbz(3), PUSH_16, NOP, NOP, RET];
+    let cfi = [(0, sp(0)), (2, BODY), (3, sp(0))];
+    let wrong = proof(&words, &cfi);
+    assert_eq!(findings(&wrong), [(3, 2, Class::WrongCfa)]);
+}
+
+#[test]
+fn a_block_whose_row_no_proved_instruction_has_is_not_entered() {
+    let words = [PUSH_16, MOV_FP_SP, BR_X16, POP_32, RET];
+    let cfi = [(0, sp(0)), (1, BODY), (3, sp(32).record(32)), (4, sp(0))];
+    let wrong = proof(&words, &cfi);
+    assert_eq!(findings(&wrong)[0], (3, 1, Class::Unreached));
+}
+
+#[test]
+fn a_block_that_an_indirect_branch_disagrees_with_is_not_entered() {
+    // The branch is made with a frame; 3 says that there is none, as 0 does.
+    let words = [PUSH_16, MOV_FP_SP, BR_X16, RET];
+    let cfi = [(0, sp(0)), (1, BODY), (3, sp(0))];
+    let wrong = proof(&words, &cfi);
+    assert_eq!(findings(&wrong), [(3, 1, Class::Unreached)]);
+}
+
+#[test]
+fn runs_into_nothing() {
+    let wrong = proof(&[NOP, NOP], &[(0, sp(0))]);
+    assert_eq!(findings(&wrong), [(1, 1, Class::FallsThrough)]);
+}
+
+#[test]
+fn an_unknown_instruction_destroys_everything() {
+    let words = [PUSH_16, MOV_FP_SP, 0x0200_0000, POP_16, RET];
+    let wrong = proof(&words, &CFI);
+    assert_eq!(findings(&wrong)[0].0, 3);
+}
+
+#[test]
+fn cfi_that_no_rule_can_hold_is_refused_with_its_reason() {
+    let mut builder = Builder::default();
+    let why = "CFA is an expression".to_string();
+    builder.add(&WORDS, Kind::Func, Some(Claims::Unsupported(why)));
+    let refused = builder.proof();
+    let bad = Rule::Unreliable(Undescribed::BadCfi);
+    assert_eq!(refused.rows, [(0, bad)]);
+    assert_eq!(findings(&refused), [(0, 5, Class::BadCfi)]);
+    assert_eq!(refused.findings[0].facts, "CFA is an expression");
+    assert_eq!(refused.counts.unproved, 5);
+}

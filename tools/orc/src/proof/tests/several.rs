@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Branches between functions.
+
+use super::words::*;
+use super::*;
+use crate::text::Target;
+
+const BODY: Row = sp(16).record(16);
+
+/// A hot part of four instructions that branches to a cold part after it, and the
+/// cold part's state as its CFI says it.
+fn hot_and_cold(cold: Row) -> Builder {
+    let hot = [PUSH_16, MOV_FP_SP, cbz(3), POP_16, RET];
+    let hot_cfi = [(0, sp(0)), (1, BODY), (4, sp(0))];
+    let rest = [bl(1000), b(-3)];
+    Builder::default()
+        .function(&hot, &hot_cfi)
+        .function(&rest, &[(0, cold)])
+}
+
+#[test]
+fn a_cold_part_is_entered_with_the_facts_of_its_branch() {
+    let proofs = hot_and_cold(BODY).prove();
+    assert_eq!(findings(&proofs[0]), []);
+    assert_eq!(findings(&proofs[1]), []);
+    assert_eq!(proofs[1].counts.assumed, 0);
+    // x29 is known, although no claim says it.
+    assert_eq!(rows(&proofs[1]), [(5, BODY.with(X29::Record(16)))]);
+}
+
+#[test]
+fn a_cold_part_with_other_rows_is_found_on_both_sides() {
+    let proofs = hot_and_cold(sp(32).record(16)).prove();
+    assert_eq!(findings(&proofs[0]), [(2, 1, Class::WrongTailCall)]);
+    assert_eq!(findings(&proofs[1]), [(5, 2, Class::Unreached)]);
+}
+
+#[test]
+fn a_branch_into_the_middle_counts_for_the_function_it_leads_to() {
+    let leaf = [NOP, NOP, RET];
+    let row = [(0, sp(0))];
+    let fine = Builder::default()
+        .function(&leaf, &row)
+        .function(&[b(-2)], &row)
+        .prove();
+    assert_eq!(findings(&fine[0]), []);
+    let wrong = Builder::default()
+        .function(&leaf, &row)
+        .function(&[SUB_SP_16, b(-3)], &[(0, sp(0)), (1, sp(16))])
+        .prove();
+    assert_eq!(findings(&wrong[0]), [(1, 2, Class::WrongCfa)]);
+    assert_eq!(findings(&wrong[1]), [(4, 1, Class::WrongTailCall)]);
+}
+
+#[test]
+fn a_leaf_entered_in_another_state_is_none() {
+    let wrong = Builder::default()
+        .assembly(&[NOP, NOP, RET])
+        .function(&[SUB_SP_16, b(-3)], &[(0, sp(0)), (1, sp(16))])
+        .prove();
+    assert_eq!(rows(&wrong[0]), [(0, NO_CFI)]);
+}
+
+#[test]
+fn a_call_into_the_middle_enters_with_the_state_of_an_entry() {
+    // Instruction 2 is in a body with a frame, and is called from outside.
+    let body = [PUSH_16, MOV_FP_SP, NOP, POP_16, RET];
+    let cfi = [(0, sp(0)), (1, BODY), (4, sp(0))];
+    let caller = [PUSH_16, bl(-4), POP_16, RET];
+    let caller_cfi = [(0, sp(0)), (1, BODY), (3, sp(0))];
+    let proofs = Builder::default()
+        .function(&body, &cfi)
+        .function(&caller, &caller_cfi)
+        .prove();
+    assert_eq!(findings(&proofs[0])[0].0, 2);
+}
+
+#[test]
+fn running_into_the_next_function_is_fine_in_the_state_of_an_entry() {
+    let row = [(0, sp(0))];
+    let fine = Builder::default()
+        .function(&[NOP], &row)
+        .function(&[RET], &row)
+        .prove();
+    assert_eq!(findings(&fine[0]), []);
+    let wrong = Builder::default()
+        .function(&[SUB_SP_16, NOP], &[(0, sp(0)), (1, sp(16))])
+        .function(&[RET], &row)
+        .prove();
+    assert_eq!(findings(&wrong[0]), [(1, 1, Class::FallsThrough)]);
+    // The next function is entered as AAPCS64 says by all others.
+    assert_eq!(findings(&wrong[1]), []);
+}
+
+#[test]
+fn relocations_say_where_branches_go() {
+    let mut builder = Builder::default()
+        .function(&[NOP, NOP, RET], &[(0, sp(0))])
+        .function(&[SUB_SP_16, b(0)], &[(0, sp(0)), (1, sp(16))]);
+    builder.text.branches.insert(16, Target::Local(4));
+    assert_eq!(findings(&builder.prove()[0])[0].0, 1);
+    builder.text.branches.insert(16, Target::External);
+    assert_eq!(findings(&builder.prove()[0]), []);
+    assert_eq!(
+        findings(&builder.prove()[1]),
+        [(4, 1, Class::WrongTailCall)]
+    );
+}
+
+#[test]
+fn proofs_do_not_depend_on_the_order_of_functions() {
+    let row = [(0, sp(0))];
+    let moved = [(0, sp(0)), (1, sp(16))];
+    let before = Builder::default()
+        .function(&[SUB_SP_16, b(2)], &moved)
+        .function(&[NOP, NOP, RET], &row)
+        .prove();
+    assert_eq!(findings(&before[1]), [(3, 2, Class::WrongCfa)]);
+}

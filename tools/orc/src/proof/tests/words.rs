@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Instruction words, as llvm-mc 19 and GNU as 2.40 assemble them.
+
+pub const NOP: u32 = 0xd503_201f;
+pub const BTI_C: u32 = 0xd503_245f;
+pub const PACIASP: u32 = 0xd503_233f;
+pub const AUTIASP: u32 = 0xd503_23bf;
+pub const RET: u32 = 0xd65f_03c0;
+pub const RET_X9: u32 = 0xd65f_0120;
+pub const ERET: u32 = 0xd69f_03e0;
+pub const BR_X16: u32 = 0xd61f_0200;
+pub const BLR_X1: u32 = 0xd63f_0020;
+/// `brk #0x800`: `BUG()` and `WARN()`.
+pub const BRK: u32 = 0xd421_0000;
+
+/// `stp x29, x30, [sp, #-16]!`
+pub const PUSH_16: u32 = 0xa9bf_7bfd;
+/// `ldp x29, x30, [sp], #16`
+pub const POP_16: u32 = 0xa8c1_7bfd;
+/// `stp x29, x30, [sp, #-32]!`
+pub const PUSH_32: u32 = 0xa9be_7bfd;
+/// `ldp x29, x30, [sp], #32`
+pub const POP_32: u32 = 0xa8c2_7bfd;
+/// `stp x29, x30, [sp, #-32]`: below SP
+pub const STORE_BELOW: u32 = 0xa93e_7bfd;
+/// `stp x29, x30, [sp]`
+pub const STORE_RECORD: u32 = 0xa900_7bfd;
+/// `ldp x29, x30, [sp]`
+pub const LOAD_RECORD: u32 = 0xa940_7bfd;
+/// `str x19, [sp, #16]`
+pub const SAVE_X19: u32 = 0xf900_0bf3;
+/// `ldr x19, [sp, #16]`
+pub const LOAD_X19: u32 = 0xf940_0bf3;
+/// `str x0, [sp, #8]`
+pub const STR_X0_SP_8: u32 = 0xf900_07e0;
+/// `str w0, [x29, #12]`
+pub const STR_W0_FP_12: u32 = 0xb900_0fa0;
+/// `str x0, [sp, x1]`
+pub const STR_X0_SP_X1: u32 = 0xf821_6be0;
+/// `ldr x0, [x1]`
+pub const LDR_X0: u32 = 0xf940_0020;
+/// `sub x0, x1, #1`
+pub const SUB_X0: u32 = 0xd100_0420;
+
+/// `mov x29, sp`
+pub const MOV_FP_SP: u32 = 0x9100_03fd;
+/// `mov sp, x29`
+pub const MOV_SP_FP: u32 = 0x9100_03bf;
+/// `mov x29, x0`
+pub const MOV_FP_X0: u32 = 0xaa00_03fd;
+/// `mov x8, x30`
+pub const MOV_X8_LR: u32 = 0xaa1e_03e8;
+/// `mov x30, x8`
+pub const MOV_LR_X8: u32 = 0xaa08_03fe;
+/// `mov x19, x30`
+pub const MOV_X19_LR: u32 = 0xaa1e_03f3;
+/// `mov x30, x19`
+pub const MOV_LR_X19: u32 = 0xaa13_03fe;
+/// `sub sp, sp, #16`
+pub const SUB_SP_16: u32 = 0xd100_43ff;
+/// `add sp, sp, #16`
+pub const ADD_SP_16: u32 = 0x9100_43ff;
+/// `sub sp, sp, #32`
+pub const SUB_SP_32: u32 = 0xd100_83ff;
+/// `add sp, x16, #4096`
+pub const OTHER_STACK: u32 = 0x9140_061f;
+/// `mov x12, #4128`
+pub const MOV_X12_4128: u32 = 0xd282_040c;
+/// `sub sp, sp, x12`
+pub const SUB_SP_X12: u32 = 0xcb2c_63ff;
+/// `add sp, sp, x12`
+pub const ADD_SP_X12: u32 = 0x8b2c_63ff;
+
+/// `str x30, [x18], #8`
+pub const SCS_PUSH: u32 = 0xf800_865e;
+/// `ldr x30, [x18, #-8]!`
+pub const SCS_POP: u32 = 0xf85f_8e5e;
+
+/// `b` over this many instructions.
+pub const fn b(by: i32) -> u32 {
+    0x1400_0000 | by as u32 & 0x03ff_ffff
+}
+
+/// `bl` over this many instructions.
+pub const fn bl(by: i32) -> u32 {
+    0x9400_0000 | by as u32 & 0x03ff_ffff
+}
+
+/// `cbz x0` over this many instructions.
+pub const fn cbz(by: i32) -> u32 {
+    0xb400_0000 | (by as u32 & 0x7_ffff) << 5
+}
