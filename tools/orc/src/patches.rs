@@ -196,10 +196,9 @@ impl<'i, 'd> Table<'i, 'd> {
     fn alternative(&self, at: usize, known: &Known) -> Result<Option<Site>, Fault> {
         let [len, alt_len] = [self.bytes[at + 10], self.bytes[at + 11]].map(u64::from);
         let capability = self.short(at + 8);
-        let (section, offset) = self.site(at, len)?;
-        if len == 0 {
+        let Some((section, offset)) = self.site(at, len)?.filter(|_| len != 0) else {
             return Ok(None);
-        }
+        };
         let replacement = if capability & CALLBACK == 0 {
             if alt_len != len {
                 return Err(self.fault(at, "replacement of another length"));
@@ -231,7 +230,9 @@ impl<'i, 'd> Table<'i, 'd> {
     /// A jump label's site holds either a NOP or the branch: we return the one
     /// that the file does not hold.
     fn jump(&self, at: usize) -> Result<Option<Site>, Fault> {
-        let (section, offset) = self.site(at, 4)?;
+        let Some((section, offset)) = self.site(at, 4)? else {
+            return Ok(None);
+        };
         let (target_section, target) = self.text(at + 4, "target is not text")?;
         let text = &self.image.sections[section];
         let is_nop = word(text.data, offset) == Some(NOP);
@@ -252,14 +253,21 @@ impl<'i, 'd> Table<'i, 'd> {
         }))
     }
 
-    /// The site of the entry at this offset, `len` bytes of text.
-    fn site(&self, at: usize, len: u64) -> Result<(usize, u64), Fault> {
-        let (section, offset) = self.text(at, "site is not text")?;
+    /// The site of the entry at this offset, `len` bytes of text. `None` for one in
+    /// a section that is not executed where it is (`.idmap.text` in an object).
+    fn site(&self, at: usize, len: u64) -> Result<Option<(usize, u64)>, Fault> {
+        let address = self.pointee(at);
+        let Some((section, offset)) = self.image.text_at(address) else {
+            return match self.image.is_loaded(address) {
+                true => Ok(None),
+                false => Err(self.fault(at, "site is not text")),
+            };
+        };
         let size = self.image.sections[section].data.len() as u64;
         if offset % 4 != 0 || len % 4 != 0 || offset + len > size {
             return Err(self.fault(at, "site is not whole instructions"));
         }
-        Ok((section, offset))
+        Ok(Some((section, offset)))
     }
 
     fn is_nop_callback(&self, at: usize, known: &Known) -> bool {

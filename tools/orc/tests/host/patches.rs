@@ -121,6 +121,17 @@ fn refuses_tables_that_make_no_sense() {
     }
 }
 
+#[test]
+fn a_site_in_text_of_other_kind_is_left_out() {
+    let words = [NOP, NOP, RET, NOP];
+    let entry = alternative(TABLE, TEXT + 0x2000, TEXT, 5, [4, 4]);
+    assert_eq!(
+        one(&words, &entry),
+        Ok(vec![]),
+        ".notes, as .idmap.text in an object"
+    );
+}
+
 fn jumps(words: &[u32], site: u64, target: u64) -> Result<Vec<Patch>, String> {
     let mut table = (site.wrapping_sub(TABLE) as u32).to_le_bytes().to_vec();
     table.extend((target.wrapping_sub(TABLE + 4) as u32).to_le_bytes());
