@@ -19,7 +19,8 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Error> {
 
 /// Writes a file: to a temporary one beside it, which then takes its place.
 ///
-/// An existing file keeps its permissions.
+/// An existing file keeps its permissions. What is not a file (`/dev/null`, a pipe)
+/// is written to, and stays what it is.
 ///
 /// # Errors
 ///
@@ -27,6 +28,13 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Error> {
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     // A link stays a link: what it points to is replaced.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let existing = fs::metadata(&target).ok();
+    if existing
+        .as_ref()
+        .is_some_and(|existing| !existing.is_file())
+    {
+        return fs::write(&target, bytes).map_err(Error::io(path));
+    }
     let directory = match target.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -36,10 +44,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         .tempfile_in(directory)
         .map_err(Error::io(path))?;
     file.write_all(bytes).map_err(Error::io(path))?;
-    let permissions = match fs::metadata(&target) {
-        Ok(existing) => existing.permissions(),
-        Err(_) => default_permissions(),
-    };
+    let permissions = existing.map_or_else(default_permissions, |e| e.permissions());
     file.as_file()
         .set_permissions(permissions)
         .map_err(Error::io(path))?;

@@ -211,6 +211,41 @@ fn output_keeps_the_permissions() {
 }
 
 #[test]
+fn what_is_no_file_stays_what_it_is() {
+    use std::os::unix::fs::FileTypeExt as _;
+    let files = Files::new();
+    let vmlinux = files.write("vmlinux", &kernel(None).build());
+    let pipe = files.path("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::read(pipe).unwrap()
+    });
+    assert_eq!(
+        orctool(&["gen", &vmlinux, "-o", pipe.to_str().unwrap()]).0,
+        0
+    );
+    assert!(std::fs::symlink_metadata(&pipe)
+        .unwrap()
+        .file_type()
+        .is_fifo());
+    assert!(reader.join().unwrap().starts_with(b"\x7fELF"));
+}
+
+#[test]
+fn a_link_stays_a_link() {
+    let files = Files::new();
+    let path = files.write("m.ko", &module().build());
+    let link = files.path("link.ko");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    assert_eq!(orctool(&["gen", "--module", link.to_str().unwrap()]).0, 0);
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    let bytes = std::fs::read(&path).unwrap();
+    assert!(bytes.windows(15).any(|w| w == b".orc_unwind.tex"));
+}
+
+#[test]
 fn dump_takes_symbols_offsets_and_addresses() {
     let files = Files::new();
     let vmlinux = files.write("vmlinux", &kernel(None).build());
