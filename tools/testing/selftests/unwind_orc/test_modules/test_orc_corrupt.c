@@ -87,106 +87,106 @@ static noinline void other(void)
 	barrier_data(buf);
 }
 
-static void fp(struct victim *v)
+static void lie_fp(struct victim *v)
 {
 	poke(&v->record->fp, v->record->fp + 8);
 }
 
 /* A valid record, but the next but one: chain_outer()'s caller disappears. */
-static void fp_skip(struct victim *v)
+static void lie_fp_skip(struct victim *v)
 {
 	poke(&v->record->fp, ((struct frame_record *)v->record->fp)->fp);
 }
 
-static void fp_cycle(struct victim *v)
+static void lie_fp_cycle(struct victim *v)
 {
 	poke(&v->record->fp, (unsigned long)v->record);
 }
 
-static void fp_data(struct victim *v)
+static void lie_fp_data(struct victim *v)
 {
 	poke(&v->record->fp, (unsigned long)&undo);
 }
 
-static void ra_null(struct victim *v)
+static void lie_ra_null(struct victim *v)
 {
 	poke(&v->record->lr, 0);
 }
 
-static void ra_odd(struct victim *v)
+static void lie_ra_odd(struct victim *v)
 {
 	poke(&v->record->lr, ptrauth_strip_kernel_insn_pac(v->record->lr) + 2);
 }
 
-static void ra_data(struct victim *v)
+static void lie_ra_data(struct victim *v)
 {
 	poke(&v->record->lr, (unsigned long)&undo);
 }
 
 /* Text, a place a call returns to, and not the one that called. */
-static void ra_other(struct victim *v)
+static void lie_ra_other(struct victim *v)
 {
 	poke(&v->record->lr, other_ra);
 }
 
 /* Inside, not at its start, which would be a pending return address. */
-static void ra_handler(struct victim *v)
+static void lie_ra_handler(struct victim *v)
 {
 	poke(&v->record->lr, return_to_handler_addr + 8);
 }
 
-static void ra_slot(struct victim *v)
+static void lie_ra_slot(struct victim *v)
 {
 	poke(&v->record->lr, (unsigned long)(slot_probe.ainsn.xol_insn + 1));
 }
 
-static void record_zero(struct victim *v)
+static void lie_record_zero(struct victim *v)
 {
 	poke(&v->record->fp, 0);
 	poke(&v->record->lr, 0);
 }
 
-static void sp(struct victim *v)
+static void lie_sp(struct victim *v)
 {
 	poke(&v->context->sp, v->context->sp + 16);
 }
 
-static void sp_odd(struct victim *v)
+static void lie_sp_odd(struct victim *v)
 {
 	poke(&v->context->sp, v->context->sp + 8);
 }
 
-static void sp_null(struct victim *v)
+static void lie_sp_null(struct victim *v)
 {
 	poke(&v->context->sp, 0);
 }
 
-static void final_type(struct victim *v)
+static void lie_final_type(struct victim *v)
 {
 	poke(&v->end->stackframe.type, 7);
 }
 
-static void regs_sp(struct victim *v)
+static void lie_regs_sp(struct victim *v)
 {
 	poke(&v->irq->sp, v->irq->sp + 16);
 }
 
-static void regs_fp(struct victim *v)
+static void lie_regs_fp(struct victim *v)
 {
 	poke(&v->irq->regs[29], ((struct frame_record *)v->irq->regs[29])->fp);
 }
 
-static void regs_user(struct victim *v)
+static void lie_regs_user(struct victim *v)
 {
 	poke(&v->irq->pstate, v->irq->pstate & ~(unsigned long)PSR_MODE_MASK);
 }
 
-static void regs_pc_other(struct victim *v)
+static void lie_regs_pc_other(struct victim *v)
 {
 	poke(&v->irq->pc, other_ra);
 }
 
-static void regs_pc_null(struct victim *v)
+static void lie_regs_pc_null(struct victim *v)
 {
 	poke(&v->irq->pc, 0);
 }
@@ -196,26 +196,26 @@ static const struct lie {
 	void (*tell)(struct victim *v);
 	bool irq;			/* needs an exception on the stack */
 } lies[] = {
-	{ "fp", fp },
-	{ "fp-skip", fp_skip },
-	{ "fp-cycle", fp_cycle },
-	{ "fp-data", fp_data },
-	{ "ra-null", ra_null },
-	{ "ra-odd", ra_odd },
-	{ "ra-data", ra_data },
-	{ "ra-other", ra_other },
-	{ "ra-handler", ra_handler },
-	{ "ra-slot", ra_slot },
-	{ "record-zero", record_zero },
-	{ "sp", sp },
-	{ "sp-odd", sp_odd },
-	{ "sp-null", sp_null },
-	{ "final-type", final_type },
-	{ "regs-sp", regs_sp, true },
-	{ "regs-fp", regs_fp, true },
-	{ "regs-user", regs_user, true },
-	{ "regs-pc-other", regs_pc_other, true },
-	{ "regs-pc-null", regs_pc_null, true },
+	{ "fp", lie_fp },
+	{ "fp-skip", lie_fp_skip },
+	{ "fp-cycle", lie_fp_cycle },
+	{ "fp-data", lie_fp_data },
+	{ "ra-null", lie_ra_null },
+	{ "ra-odd", lie_ra_odd },
+	{ "ra-data", lie_ra_data },
+	{ "ra-other", lie_ra_other },
+	{ "ra-handler", lie_ra_handler },
+	{ "ra-slot", lie_ra_slot },
+	{ "record-zero", lie_record_zero },
+	{ "sp", lie_sp },
+	{ "sp-odd", lie_sp_odd },
+	{ "sp-null", lie_sp_null },
+	{ "final-type", lie_final_type },
+	{ "regs-sp", lie_regs_sp, true },
+	{ "regs-fp", lie_regs_fp, true },
+	{ "regs-user", lie_regs_user, true },
+	{ "regs-pc-other", lie_regs_pc_other, true },
+	{ "regs-pc-null", lie_regs_pc_null, true },
 };
 
 /* Find the places, by frame records; nobody has lied yet. */
