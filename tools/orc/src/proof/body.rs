@@ -9,7 +9,7 @@ use std::ops::Range;
 use crate::claim::{Claim, Claims};
 use crate::text::{Fixup, Function, Patch, Target, TextSection};
 
-use super::insn::{Flow, Insn, Regs};
+use super::insn::{Flow, Insn, Regs, Step};
 
 /// Where a branch of a function goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,9 @@ pub(super) struct Body<'a> {
     pub opaque_sites: usize,
     /// Where control goes when an instruction faults, and what is written before.
     fixups: BTreeMap<usize, Vec<(Place, Regs)>>,
+    /// Branches out of the function that come straight back: what is done on the
+    /// way, and where they come back.
+    detours: BTreeMap<usize, (Vec<Step>, usize)>,
     /// Targets that a relocation gives, by instruction.
     relocated: BTreeMap<usize, Target>,
     /// Whether a block starts at an instruction; one more than there are.
@@ -65,6 +68,7 @@ impl<'a> Body<'a> {
             variants: BTreeMap::new(),
             opaque_sites: 0,
             fixups: BTreeMap::new(),
+            detours: BTreeMap::new(),
             relocated: text
                 .branches
                 .range(function.start..function.end)
@@ -78,6 +82,7 @@ impl<'a> Body<'a> {
         body.read_patches(&text.patches);
         body.read_fixups(&text.fixups);
         body.read_claims();
+        body.find_detours(text);
         body.find_leaders();
         for offset in entrances {
             if let Some(index) = body.index(offset) {
@@ -104,6 +109,13 @@ impl<'a> Body<'a> {
     /// Where control goes when an instruction faults, and what is written before.
     pub fn fixups(&self, index: usize) -> &[(Place, Regs)] {
         self.fixups.get(&index).map_or(&[], Vec::as_slice)
+    }
+
+    /// What the branch at `index` does outside the function, and where it comes
+    /// back to, if that is all it does there.
+    pub fn detour(&self, index: usize) -> Option<(&[Step], usize)> {
+        let (steps, to) = self.detours.get(&index)?;
+        Some((steps, *to))
     }
 
     pub fn is_leader(&self, index: usize) -> bool {
@@ -223,6 +235,50 @@ impl<'a> Body<'a> {
         }
     }
 
+    /// Finds branches to a piece of code without CFI that does nothing but a few
+    /// plain instructions and a branch back: what a linker makes of an instruction
+    /// that it moves out of the way of an erratum (843419).
+    fn find_detours(&mut self, text: &TextSection) {
+        for index in 0..self.len() {
+            let Flow::Jump(by) = self.insns[index].flow else {
+                continue;
+            };
+            let Place::Outside(offset) = self.place(index, by, false) else {
+                continue;
+            };
+            if let Some(detour) = self.read_detour(text, offset) {
+                self.detours.insert(index, detour);
+            }
+        }
+    }
+
+    fn read_detour(&self, text: &TextSection, offset: u64) -> Option<(Vec<Step>, usize)> {
+        const LONGEST: u64 = 4;
+        let after = text.functions.partition_point(|f| f.start <= offset);
+        let function = after.checked_sub(1).and_then(|at| text.functions.get(at));
+        if function.is_some_and(|f| offset < f.end && f.claims.is_some()) {
+            return None;
+        }
+        let mut steps = Vec::new();
+        for at in 0..LONGEST {
+            let place = offset + 4 * at;
+            if text.branches.contains_key(&place) {
+                return None;
+            }
+            let bytes = text.bytes.get(usize::try_from(place).ok()?..)?;
+            let insn = Insn::decode(u32::from_le_bytes(*bytes.first_chunk()?));
+            match insn.flow {
+                Flow::Next => steps.push(insn.step),
+                Flow::Jump(by) => {
+                    let to = self.index(place.checked_add_signed(by)?)?;
+                    return Some((steps, to));
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
     fn find_leaders(&mut self) {
         self.leaders[0] = true;
         for index in 0..self.len() {
@@ -232,6 +288,9 @@ impl<'a> Body<'a> {
             }
             if self.data[index] {
                 self.leaders[index + 1] = true;
+            }
+            if let Some((_, to)) = self.detours.get(&index) {
+                self.leaders[*to] = true;
             }
             for (place, _) in self.fixups.get(&index).cloned().unwrap_or_default() {
                 if let Place::Inside(to) = place {

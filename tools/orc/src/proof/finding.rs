@@ -84,7 +84,8 @@ pub struct Finding {
 pub enum Class {
     /// The facts imply the row before: the CFI follows the change too early.
     EarlyRow,
-    /// The facts imply the row after: the CFI follows the change too late.
+    /// The facts imply the row after, or the CFA is said to come from x29 when that
+    /// is the caller's again: the CFI follows the change too late.
     LateRow,
     /// A call has overwritten x30 where the return address is in no other place.
     CallWithoutFrame,

@@ -209,7 +209,11 @@ fn execute_one(
     match insn.flow {
         Flow::Next => Next::Always,
         Flow::Jump(by) => {
-            let place = body.place(index, by, is_patch);
+            let mut place = body.place(index, by, is_patch);
+            if let Some((steps, back)) = body.detour(index).filter(|_| !is_patch) {
+                steps.iter().for_each(|step| facts.apply(step));
+                place = Place::Inside(back);
+            }
             outcome.taken.push((place, facts.clone()));
             Next::Never
         }

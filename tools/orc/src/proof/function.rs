@@ -2,13 +2,13 @@
 
 //! The proof of one function that has CFI.
 
-use orc::rule::{Rule, Undescribed};
+use orc::rule::{CfaBase, Rule, Undescribed};
 
 use crate::claim::{Claim, Claims};
 use crate::text::{Function, TextSection};
 
 use super::body::{Body, Place};
-use super::facts::Facts;
+use super::facts::{Facts, Value};
 use super::finding::{Class, Counts, Finding, Proof};
 use super::flow::{self, Blocks, Next, Outcome};
 use super::insn::{Flow, Insn, Reg};
@@ -177,6 +177,9 @@ pub(super) fn roots(body: &Body<'_>, blocks: &Blocks<'_>, given_up: &[bool]) -> 
                 if let Place::Inside(to) = place {
                     has_predecessor[*to] = true;
                 }
+            }
+            if let Some((_, to)) = body.detour(index) {
+                has_predecessor[to] = true;
             }
             index += 1;
             if !follows || index >= body.len() {
@@ -357,6 +360,10 @@ impl<'j, 'a> Judge<'j, 'a> {
             |claim: Option<&Claim>| claim.is_some_and(|claim| judge::implies(facts, claim).is_ok());
         if class == Class::CallWithoutFrame {
             return class;
+        }
+        let is_popped = facts.get(Reg::X29) == Value::CallerFp;
+        if claim.cfa.base == CfaBase::Fp && is_popped {
+            return Class::LateRow;
         }
         if implied(at.checked_sub(1).and_then(|before| claims.get(before))) {
             Class::EarlyRow

@@ -109,8 +109,10 @@ pub(super) fn is_entry(claim: &Claim) -> bool {
 /// A row that the facts imply; for a report of what a claim should have been.
 pub(super) fn row_of(facts: &Facts) -> Option<Frame> {
     let slot = |value| {
-        let lowest = facts.slots_with(value).min()?;
-        Some(Location::Slot(lowest.checked_neg()?.try_into().ok()?))
+        // The record is what was stored first, and so highest; below it may be
+        // registers that were spilled with the same value.
+        let highest = facts.slots_with(value).max()?;
+        Some(Location::Slot(highest.checked_neg()?.try_into().ok()?))
     };
     let cfa = [(CfaBase::Sp, Reg::SP), (CfaBase::Fp, Reg::X29)]
         .into_iter()

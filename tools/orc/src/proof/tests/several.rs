@@ -118,3 +118,24 @@ fn proofs_do_not_depend_on_the_order_of_functions() {
         .prove();
     assert_eq!(findings(&before[1]), [(3, 2, Class::WrongCfa)]);
 }
+
+#[test]
+fn follows_an_instruction_that_the_linker_moved_away() {
+    // --fix-cortex-a53-843419: the load at 2 became a branch to a copy of it,
+    // which is in no function with CFI, and back.
+    let words = [PUSH_16, MOV_FP_SP, b(3), POP_16, RET];
+    let cfi = [(0, sp(0)), (1, BODY), (4, sp(0))];
+    let mut builder = Builder::default().function(&words, &cfi);
+    builder.add(&[LDR_X0, b(-3)], Kind::Code, None);
+    let fine = builder.prove();
+    assert_eq!(findings(&fine[0]), []);
+    assert_eq!(fine[0].counts.assumed, 0);
+    assert_eq!(rows(&fine[1]), [(5, NO_CFI)]);
+    // What is done on the way counts.
+    let mut builder = Builder::default().function(&words, &cfi);
+    builder.add(&[STR_X0_SP_8, b(-3)], Kind::Code, None);
+    assert_eq!(
+        findings(&builder.prove()[0])[0],
+        (3, 1, Class::WrongReturnAddress)
+    );
+}
