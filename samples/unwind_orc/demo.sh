@@ -69,10 +69,9 @@ check_machine() {
 	[[ $(id -u) == 0 ]] || die "must be run as root"
 	[[ -d /sys/kernel/livepatch ]] ||
 		die "no /sys/kernel/livepatch: CONFIG_LIVEPATCH is off"
-	[[ -d /sys/kernel/debug/tracing || -d /sys/kernel/debug/unwind_orc ]] ||
+	mountpoint -q /sys/kernel/debug ||
 		mount -t debugfs none /sys/kernel/debug ||
 		die "cannot mount debugfs on /sys/kernel/debug"
-	[[ -r $STATS ]] || die "no $STATS: CONFIG_UNWIND_ORC is off"
 	is_builtin && walker_builtin=1
 	for module in $HOG $PATCH $WALKER; do
 		[[ $module == "$WALKER" && $walker_builtin == 1 ]] && continue
@@ -179,6 +178,7 @@ without_walker() {
 
 with_walker() {
 	[[ $walker_builtin == 1 ]] || modprobe $WALKER || die "cannot load $WALKER"
+	[[ -r $STATS ]] || die "the walker is loaded, and there is no $STATS"
 	frames_before=$(stat_of frames)
 	reliable_before=$(stat_of reliable)
 	walks_before=$(walks)

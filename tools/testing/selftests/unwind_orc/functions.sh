@@ -165,14 +165,13 @@ start_tests() {
 	ktap_print_header
 	[ "$(uname -m)" = aarch64 ] || skip_all "not arm64"
 	[ "$(id -u)" = 0 ] || skip_all "must be run as root"
-	[ -d $DEBUGFS/tracing ] || mount -t debugfs none $DEBUGFS 2> /dev/null
-	[ -d $DEBUGFS/sched ] || [ -d $DEBUGFS/tracing ] || skip_all "no debugfs"
+	mountpoint -q $DEBUGFS || mount -t debugfs none $DEBUGFS 2> /dev/null
+	mountpoint -q $DEBUGFS || skip_all "no debugfs"
 	[ -d test_modules ] || skip_all "no test modules beside $0"
-	[ -r $STATS ] || note "no $STATS: is this a kernel with CONFIG_UNWIND_ORC?"
 	walker_loaded && walker_at_start=1
 	trap cleanup EXIT
 	trap 'exit 1' INT TERM HUP
-	load_walker || note "cannot load $WALKER"
+	load_walker || note "cannot load $WALKER: is this a kernel with CONFIG_UNWIND_ORC?"
 	marker="unwind_orc selftest: ${0##*/} $$ $(cut -d' ' -f1 /proc/uptime)"
 	echo "$marker" > /dev/kmsg
 	ktap_set_plan "$1"
@@ -189,7 +188,8 @@ healthy() {
 		'BUG:|WARNING:|Oops|Unable to handle|Internal error|Call trace:|INFO: |panic'
 }
 
-# stat NAME: a counter of the unwinder, 0 if there is none of the name
+# stat_of NAME: a counter of the walker's; 0 without it. They begin at 0 when it
+# is loaded.
 stat_of() {
 	awk -F': *' -v name="$1" '$1 == name { n = $2 } END { print n + 0 }' \
 		$STATS 2> /dev/null || echo 0

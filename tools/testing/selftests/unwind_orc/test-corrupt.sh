@@ -9,22 +9,25 @@
 
 CORRUPT=$DEBUGFS/test_orc_corrupt
 
+# Of checks that all see the same lie, the first to look reports it.
 mismatch='frame pointer mismatch'
+misplaced="$mismatch|misaligned frame|frame outside the stack|frame below the stack pointer"
+misplaced="$misplaced|saved register outside its frame"
 
 # lie and reasons (alternatives): told to a blocked task
 blocked_lies=(
-	"fp|$mismatch"
+	"fp|$misplaced"
 	"fp-skip|$mismatch"
-	"fp-cycle|$mismatch"
-	"fp-data|$mismatch"
+	"fp-cycle|$misplaced"
+	"fp-data|$misplaced"
 	"ra-null|null pc"
 	"ra-odd|misaligned pc"
 	"ra-data|not kernel text"
-	"ra-other|$mismatch"
+	"ra-other|$misplaced"
 	"ra-handler|no call frame information|code with other conventions"
 	"ra-slot|not kernel text"
 	"record-zero|null pc"
-	"sp|$mismatch"
+	"sp|$misplaced"
 	"sp-odd|misaligned stack pointer"
 	"sp-null|stack pointer on no known stack"
 	"final-type|unknown frame record type"
@@ -33,9 +36,9 @@ blocked_lies=(
 # and to one that was preempted
 preempted_lies=(
 	"regs-sp|saved stack pointer mismatch"
-	"regs-fp|$mismatch"
+	"regs-fp|$misplaced"
 	"regs-user|saved registers not of kernel code"
-	"regs-pc-other|$mismatch|frame outside the stack"
+	"regs-pc-other|$misplaced"
 	"regs-pc-null|null pc"
 )
 

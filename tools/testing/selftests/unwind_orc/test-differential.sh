@@ -23,16 +23,13 @@ keep_piping() {
 	done > /dev/null
 }
 
-value() { sed -n "s/^$1: *//p" <<< "$result"; }
+value() { sed -n "s/^$1: *//p" <<< "$walks"; }
 
 run_differ() {
-	local i
-
-	result=
 	echo $ROUNDS > /sys/module/test_orc_differ/parameters/rounds
-	result=$(cat $DIFFER/run)
-	grep '^#' <<< "$result"
-	note "$(grep -v '^#' <<< "$result" | tr '\n' ' ')"
+	walks=$(cat $DIFFER/run)
+	grep '^#' <<< "$walks"
+	note "$(grep -v '^#' <<< "$walks" | tr '\n' ' ')"
 }
 
 more_than_stock() {

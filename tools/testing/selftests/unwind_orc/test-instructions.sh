@@ -10,7 +10,7 @@
 RUN=$DEBUGFS/test_orc_step/run
 SHAPES="plain big alloca early leaf"
 
-# one SHAPE WAY: all walks reliable, with the trace that is known
+# walks_are_right SHAPE WAY: all walks reliable, with the trace that is known
 walks_are_right() {
 	awk -v shape="$1" -v way="$2" '
 		$1 == shape && $2 == way {
@@ -18,22 +18,24 @@ walks_are_right() {
 			print "reliable " $3 ", refused " $4 ", wrong " $5 ", PCs " $6 " of " $7
 			bad = $3 == 0 || $4 || $5
 		}
-		END { exit !seen || bad }' <<< "$result"
+		END { exit !seen || bad }' <<< "$walks"
 }
 
 # No instruction of the function was left out.
 covered() {
 	awk -v shape="$1" '
 		$1 == shape && $2 == "all" { print $6 " of " $7; good = $7 && $6 == $7 }
-		END { exit !good }' <<< "$result"
+		END { exit !good }' <<< "$walks"
 }
 
 start_tests 22
 load test_orc_lib && load test_orc_step
 before=$(stat_of reliable)
-result=$(cat $RUN)
-walks=$(awk '$2 == "all" { n += $3 + $4 + $5 } END { print n + 0 }' <<< "$result")
-grep '^#' <<< "$result"
+statistics=$(statistics)
+walks=$(cat $RUN)
+total=$(awk '$2 == "all" { n += $3 } END { print n + 0 }' <<< "$walks")
+grep '^#' <<< "$walks"
+note "counted: $(moved "$statistics" "$(statistics)" | paste -sd,)"
 
 for shape in $SHAPES; do
 	check "$shape: current, in the exception" walks_are_right "$shape" exception
@@ -42,7 +44,7 @@ for shape in $SHAPES; do
 	check "$shape: at every instruction" covered "$shape"
 done
 # These walks are the walker's, and nothing else answered.
-wanted=$((before + (walks > 0 ? walks : 1)))
-check "$walks walks are counted" at_least $wanted "$(stat_of reliable)"
+wanted=$((before + (total > 0 ? total : 1)))
+check "$total reliable walks are counted" at_least $wanted "$(stat_of reliable)"
 check "kernel log" healthy
 ktap_finished
