@@ -21,6 +21,7 @@ pub const LINK_ORDER: u64 = 0x80;
 pub const LOCAL_SECTION: u8 = 3;
 pub const GLOBAL_FUNC: u8 = 0x12;
 pub const GLOBAL_NOTYPE: u8 = 0x10;
+pub const GLOBAL_OBJECT: u8 = 0x11;
 pub const LOCAL_NOTYPE: u8 = 0;
 
 pub const ABS64: u32 = 257;
@@ -388,6 +389,7 @@ pub fn module() -> Elf {
     elf.symbol("framed", GLOBAL_FUNC, text, 0, 20);
     let bare = elf.symbol("bare", GLOBAL_FUNC, text, 24, 8);
     elf.symbol("init", GLOBAL_FUNC, init, 0, 20);
+    elf.symbol("datum", GLOBAL_OBJECT, data, 0, 8);
     elf.rela(data, &[(0, ABS64, bare, 0)]);
     elf
 }

@@ -142,14 +142,24 @@ fn a_table_of_other_text_is_exit_status_1() {
     orctool(&["gen", &unlinked, "-o", object.to_str().unwrap()]);
     let table = table_of(&object);
 
-    let mut other = kernel(Some(&table));
-    // `framed` without its frame record.
-    other.sections[1].data[..4].copy_from_slice(&NOP.to_le_bytes());
     let longer = kernel(Some(&[&table[..], &[0; 8]].concat()));
-    for (elf, expected) in [
-        (other, "call"),
+    let mut changed = table.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    let changed_at = format!(".orc_unwind+{:#x} differs", table.len() - 1);
+    let changed = kernel(Some(&changed));
+    let mut other_text = kernel(Some(&table));
+    // `framed` without its frame record.
+    other_text.sections[1].data[..4].copy_from_slice(&NOP.to_le_bytes());
+    let mut other_size = table.clone();
+    other_size[36] ^= 4;
+    let other_size = kernel(Some(&other_size));
+    let cases = [
+        (other_size, ".orc_unwind+0x24 differs"),
         (longer, "bytes, the linked text calls for"),
-    ] {
+        (changed, changed_at.as_str()),
+        (other_text, "link again"),
+    ];
+    for (elf, expected) in cases {
         let linked = files.write("vmlinux", &elf.build());
         let (status, out, err) = orctool(&["gen", "--fill", &linked]);
         assert_eq!((status, out.as_str()), (1, ""), "{err}");
@@ -159,6 +169,34 @@ fn a_table_of_other_text_is_exit_status_1() {
         );
         assert_eq!(err.lines().count(), 1);
         assert_eq!(std::fs::read(&linked).unwrap(), elf.build(), "not touched");
+    }
+}
+
+#[test]
+fn tables_that_the_kernel_would_refuse_are_not_shown() {
+    let files = Files::new();
+    let other_size = orctool::table::Rows {
+        text_bytes: 64,
+        rows: vec![(0, orc::rule::Rule::Unreliable(orc::rule::Undescribed::Hole))],
+    };
+    let other_size = orctool::table::write(&other_size, &[0; 20]).unwrap();
+    let mut damaged = other_size.clone();
+    damaged[70] ^= 1;
+    let cases = [
+        (other_size, "describes text of another size"),
+        (damaged, "bad checksum"),
+        (vec![0; 64], "not a table"),
+    ];
+    for (table, expected) in cases {
+        let vmlinux = files.write("vmlinux", &kernel(Some(&table)).build());
+        for command in ["dump", "stat"] {
+            let (status, out, err) = orctool(&[command, &vmlinux]);
+            assert_eq!((status, out.as_str()), (2, ""));
+            assert!(
+                err.ends_with(&format!(".orc_unwind+0x0: {expected}\n")),
+                "{err}"
+            );
+        }
     }
 }
 
