@@ -26,7 +26,6 @@ cd "$TEST_DIR" || exit 1
 # shellcheck source=/dev/null
 . ../kselftest/ktap_helpers.sh || exit 1
 
-our_modules=()
 background=()
 marker=
 walker_at_start=0
@@ -114,20 +113,6 @@ load() {
 		note "cannot load test_modules/$module.ko"
 		return 1
 	}
-	our_modules=("$module" "${our_modules[@]}")
-}
-
-unload() {
-	local module other rest=()
-
-	for module in "$@"; do
-		rmmod "$module" || return 1
-		rest=()
-		for other in "${our_modules[@]}"; do
-			[ "$other" = "$module" ] || rest+=("$other")
-		done
-		our_modules=("${rest[@]}")
-	done
 }
 
 # A process in the background, ended with the test.
@@ -144,14 +129,15 @@ stop_background() {
 }
 
 cleanup() {
+	local module
+
 	stop_background
 	declare -F test_cleanup > /dev/null && test_cleanup
 	loaded test_orc_hog && rmmod test_orc_hog
 	remove_patch test_orc_livepatch
-	local module
-
-	for module in "${our_modules[@]}"; do
-		loaded "$module" && rmmod "$module"
+	# Users first.
+	for module in corrupt differ step chain relay lib; do
+		loaded "test_orc_$module" && rmmod "test_orc_$module"
 	done
 	if [ $walker_at_start = 1 ]; then
 		load_walker

@@ -20,7 +20,7 @@ come_and_go() {
 	for ((i = 0; i < ROUNDS; i++)); do
 		load test_orc_relay && load test_orc_chain || return 1
 		chain relay && chain_is_reliable && chain stop || return 1
-		unload test_orc_chain test_orc_relay || return 1
+		rmmod test_orc_chain test_orc_relay || return 1
 	done
 }
 
@@ -34,7 +34,7 @@ check "two modules: trace is the known chain" chain_is_reliable
 check "two modules: both are on the stack" matches '\[test_orc_relay\]' "$stack"
 check "two modules: verdict in /proc" equal reliable "$(verdict "$pid")"
 chain stop
-unload test_orc_chain test_orc_relay
+rmmod test_orc_chain test_orc_relay
 
 load test_orc_differ
 before=$(stat_of reliable)

@@ -71,7 +71,7 @@ stock_answers() {
 	chain_is_reliable || return 1
 	after=$(stat_of 'no valid table')
 	chain stop
-	unload test_orc_chain && rmmod $VICTIM || return 1
+	rmmod test_orc_chain $VICTIM || return 1
 	at_least $((before + 1)) "$after"
 }
 
