@@ -35,12 +35,20 @@ lost_options() {
 	grep -vxFf "$KERNEL_OUT/.config" <(grep '^CONFIG_' "$1") || true
 }
 
+# allnoconfig alone, then the options wanted, and the kernel's defaults for what
+# these make visible: sysctl, the mitigations and the like stay as they ship.
+configure_from() { # FRAGMENT
+	"${KERNEL_MAKE[@]}" allnoconfig
+	(cd "$KERNEL_OUT" && "$KERNEL_SRC/scripts/kconfig/merge_config.sh" -m .config "$1")
+	"${KERNEL_MAKE[@]}" olddefconfig
+}
+
 configure() {
 	local wanted=$KERNEL_OUT/.wanted.config id lost
 	mkdir -p "$KERNEL_OUT"
 	fragments >"$wanted"
 	id=$({
-		cat "$wanted"
+		cat "$wanted" "$0"
 		"$(kernel_cc)" --version
 		"$(find_rustc)" --version
 		find "$KERNEL_SRC" -name 'Kconfig*' -print0 | sort -z | xargs -0 cat
@@ -48,8 +56,7 @@ configure() {
 	if [ "$(cat "$KERNEL_OUT/.configured" 2>/dev/null)" = "$id" ] && [ -s "$KERNEL_OUT/.config" ]; then
 		return
 	fi
-	step "kernel: configuring" kernel-config \
-		"${KERNEL_MAKE[@]}" "KCONFIG_ALLCONFIG=$wanted" allnoconfig
+	step "kernel: configuring" kernel-config configure_from "$wanted"
 	lost=$(lost_options "$wanted")
 	if [ -n "$lost" ]; then
 		if grep -q RUST <<<"$lost"; then
