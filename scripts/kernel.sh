@@ -38,8 +38,8 @@ lost_options() {
 # allnoconfig alone, then the options wanted, and the kernel's defaults for what
 # these make visible: sysctl, the mitigations and the like stay as they ship.
 configure_from() { # FRAGMENT
-	"${KERNEL_MAKE[@]}" allnoconfig
-	(cd "$KERNEL_OUT" && "$KERNEL_SRC/scripts/kconfig/merge_config.sh" -m .config "$1")
+	"${KERNEL_MAKE[@]}" allnoconfig || return
+	(cd "$KERNEL_OUT" && "$KERNEL_SRC/scripts/kconfig/merge_config.sh" -m .config "$1") || return
 	"${KERNEL_MAKE[@]}" olddefconfig
 }
 
