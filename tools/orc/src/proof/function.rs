@@ -34,29 +34,72 @@ pub(super) fn analyze(
     if let Some(Claims::Unsupported(why)) = &function.claims {
         return bad_cfi(function, why);
     }
-    let body = Body::new(text, function, entrances.iter().map(|entrance| entrance.to));
+    let body = body(text, function, entrances);
     if body.len() == 0 || body.claims().is_empty() {
         return refuse(function);
     }
-    let mut blocks = Blocks::new(&body);
-    for entrance in entrances {
-        if let Some(index) = body.index(entrance.to) {
-            blocks.enter(index, &entrance.facts);
+    let flow = Flowed::new(&body, entrances);
+    let mut judge = Judge::new(prover, &body);
+    judge.counts.entered_by_claim = flow.entered_by_claim;
+    judge.counts.opaque_sites = body.opaque_sites as u64;
+    flow.blocks.each(|index, facts| judge.see(index, facts));
+    judge.finish(&flow.direct)
+}
+
+/// The facts at each instruction that is reached.
+pub(super) fn facts(
+    text: &TextSection,
+    function: &Function,
+    entrances: &[Entrance],
+) -> Vec<(u64, Facts)> {
+    let body = body(text, function, entrances);
+    let mut all = Vec::new();
+    if body.len() != 0 {
+        let flow = Flowed::new(&body, entrances);
+        flow.blocks
+            .each(|index, facts| all.push((body.offset(index), facts.clone())));
+    }
+    all
+}
+
+fn body<'a>(text: &'a TextSection, function: &'a Function, entrances: &[Entrance]) -> Body<'a> {
+    Body::new(text, function, entrances.iter().map(|entrance| entrance.to))
+}
+
+/// Facts that have come to rest.
+struct Flowed<'a> {
+    blocks: Blocks<'a>,
+    /// Whether direct branches lead to a block from an entrance, by instruction.
+    direct: Vec<bool>,
+    entered_by_claim: u64,
+}
+
+impl<'a> Flowed<'a> {
+    fn new(body: &'a Body<'a>, entrances: &[Entrance]) -> Self {
+        let mut blocks = Blocks::new(body);
+        for entrance in entrances {
+            if let Some(index) = body.index(entrance.to) {
+                blocks.enter(index, &entrance.facts);
+            }
+        }
+        let start = match body.claim(0) {
+            Some(claim) => entry(claim),
+            None => Some(Facts::entry()),
+        };
+        if let Some(facts) = start {
+            blocks.enter(0, &facts);
+        }
+        blocks.run();
+        let direct = (0..body.len())
+            .map(|index| blocks.is_reached(index))
+            .collect();
+        let entered_by_claim = enter_by_claim(body, &mut blocks);
+        Self {
+            blocks,
+            direct,
+            entered_by_claim,
         }
     }
-    if let Some(facts) = body.claim(0).and_then(entry) {
-        blocks.enter(0, &facts);
-    }
-    blocks.run();
-    let direct: Vec<bool> = (0..body.len())
-        .map(|index| blocks.is_reached(index))
-        .collect();
-    let entered_by_claim = enter_by_claim(&body, &mut blocks);
-    let mut judge = Judge::new(prover, &body);
-    judge.counts.entered_by_claim = entered_by_claim;
-    judge.counts.opaque_sites = body.opaque_sites as u64;
-    blocks.each(|index, facts| judge.see(index, facts));
-    judge.finish(&direct)
 }
 
 /// The facts at the start of a function whose first claim this is; none for a

@@ -96,6 +96,15 @@ impl<'a> Prover<'a> {
         self.analyze(index).proof
     }
 
+    /// What is known at each instruction of function number `index` that control
+    /// reaches: offset and facts, in the order of the text. For explanations, and
+    /// for tests that judge another claim by the same facts.
+    #[must_use]
+    pub fn facts(&self, index: usize) -> Vec<(u64, Facts)> {
+        let function = &self.text.functions[index];
+        function::facts(self.text, function, &self.entrances[index])
+    }
+
     fn analyze(&self, index: usize) -> Analysis {
         let function = &self.text.functions[index];
         let entrances = &self.entrances[index];

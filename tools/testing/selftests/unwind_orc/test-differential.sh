@@ -6,7 +6,7 @@
 
 . "$(dirname "$0")"/functions.sh
 
-ROUNDS=200
+ROUNDS=100
 DIFFER=$DEBUGFS/test_orc_differ
 
 keep_busy() {

@@ -198,3 +198,16 @@ fn dynamic_stack_allocation_keeps_x29_based_rows() {
     let proof = Builder::default().function(&words, &cfi).proof();
     assert_eq!(findings(&proof), []);
 }
+
+#[test]
+fn gives_the_facts_behind_a_row() {
+    let builder = Builder::default().function(&BODY, &BODY_ROWS);
+    let facts = Prover::new(&builder.text).facts(0);
+    assert_eq!(facts.len(), 7);
+    assert_eq!(
+        facts[3].1.to_string(),
+        "sp=CFA-32, x29=CFA-32, x30=return address, \
+         slots: [CFA-32]=caller's x29 [CFA-24]=return address"
+    );
+    assert!(facts[4].1.to_string().contains("x30=unknown"));
+}

@@ -103,6 +103,10 @@ static void compare(struct task_struct *task)
 {
 	const struct walks *w = &differ.now;
 
+	/* A zombie without a stack: nobody walked. */
+	if (!w->ours.err && !w->ours.nr)
+		return;
+
 	differ.tasks++;
 	if (!w->stock.err)
 		differ.stock++;
