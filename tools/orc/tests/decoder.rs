@@ -212,6 +212,8 @@ fn counts_a_source_as_written(mnemonic: Mnemonic) -> bool {
     is(&["Ld1", "Ld2", "Ld3", "Ld4", "Ld1r", "Ld2r", "Ld3r", "Ld4r"])
         // Compared, waited for, prefetched or pushed.
         || is(&["Ctermeq", "Ctermne", "Wfet", "Wfit", "Rprfm", "Gcsstr", "Gcssttr"])
+        // Given to a system instruction.
+        || is(&["Apas", "Gcspushm", "Gcsss1"])
         // Stored.
         || is(&["Stgm", "Stzgm", "Stilp", "Sttp", "Sttnp", "Sttxr", "Stltxr"])
         // Stored or added; the other register is loaded.
