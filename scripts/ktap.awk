@@ -51,6 +51,7 @@ function start_suite() {
 }
 
 function end_section() {
+	flush()
 	if (section == "")
 		return
 	if (kind == "kselftest")
@@ -60,6 +61,7 @@ function end_section() {
 }
 
 function script_result(    name) {
+	flush()
 	parse($0)
 	scripts++
 	name = what
@@ -78,16 +80,32 @@ function script_result(    name) {
 	start_script()
 }
 
+# A test of a script says why it failed in the lines after its result, so a
+# failure waits for them.
 function nested_result(line) {
+	flush()
 	parse(line)
 	nested++
 	if (outcome == "fail") {
 		nested_failed++
-		if (why == "" && last != "")
-			why = "last line: " last
+		held = section ": " script ": " what
+		held_why = why
+	} else {
+		emit(outcome, section ": " script ": " what, why)
 	}
-	last = ""
-	emit(outcome, section ": " script ": " what, why)
+}
+
+function flush() {
+	if (held != "")
+		emit("fail", held, held_why)
+	held = ""
+}
+
+function note(line) {
+	gsub(/^[# \t]+|[ \t]+$/, "", line)
+	if (line == "" || length(held_why) > 160)
+		return
+	held_why = held_why (held_why == "" ? "" : "; ") line
 }
 
 { sub(/\r$/, "") }
@@ -124,7 +142,12 @@ kind == "kselftest" && /^# .*(SKIP: |skip all tests: )/ {
 	sub(/^.*(SKIP: |skip all tests: )/, "", skip_why)
 	next
 }
-kind == "kselftest" && /^# ./ { last = substr($0, 3); next }
+kind == "kselftest" && /^# ./ {
+	if (held != "")
+		note(substr($0, 3))
+	last = substr($0, 3)
+	next
+}
 
 kind == "kunit" && /^    # Subtest: / {
 	start_suite()
