@@ -13,9 +13,10 @@ use super::body::{Body, Place};
 use super::facts::Facts;
 use super::finding::{Counts, Proof};
 use super::flow::{self, Blocks, Next, Outcome};
-use super::function::{roots, Analysis};
+use super::function::Analysis;
 use super::insn::{Flow, Reg};
 use super::section::{Entrance, Prover};
+use super::unreached::roots;
 
 pub(super) fn analyze(
     prover: &Prover<'_>,
