@@ -28,6 +28,9 @@ pub(super) fn row(facts: &Facts, claim: &Claim) -> Result<Frame, Class> {
         x29: x29(facts),
         patch_site: claim.signal_frame && has_synthetic_record(facts),
     };
+    if let Some(by_sp) = relative_to_sp(facts, &frame) {
+        return Ok(by_sp);
+    }
     if !frame.is_valid() {
         // Not a record that the walk could follow, so nothing to compare with.
         frame.x29 = X29::Other;
@@ -36,6 +39,27 @@ pub(super) fn row(facts: &Facts, claim: &Claim) -> Result<Frame, Class> {
         true => Ok(frame),
         false => Err(Class::NotExpressible),
     }
+}
+
+/// The same frame with its CFA relative to SP, where SP is known too.
+///
+/// Clang's CFI follows x29 in the body of a function. A walk that did so would
+/// compare x29 with itself: a damaged frame pointer chain would be followed. The
+/// CFA by SP and the record at CFA - n together say what CFA = x29 + n does, and
+/// let the walk check one chain against the other.
+fn relative_to_sp(facts: &Facts, frame: &Frame) -> Option<Frame> {
+    let Value::Cfa(below) = facts.get(Reg::SP) else {
+        return None;
+    };
+    let by_sp = Frame {
+        cfa: Cfa {
+            base: CfaBase::Sp,
+            offset: below.checked_neg()?.try_into().ok()?,
+        },
+        ..*frame
+    };
+    let says_as_much = frame.x29 == X29::Record(frame.cfa.offset);
+    (frame.cfa.base == CfaBase::Fp && says_as_much && by_sp.is_valid()).then_some(by_sp)
 }
 
 /// Whether the facts imply all that a claim says.

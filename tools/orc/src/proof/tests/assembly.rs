@@ -95,7 +95,7 @@ fn proves_a_switch_of_stacks() {
     let cfi = [(0, sp(0)), (1, sp(16).record(16)), (2, fp(16)), (6, sp(0))];
     let proof = Builder::default().function(&words, &cfi).proof();
     assert_eq!(findings(&proof), []);
-    assert!(rows(&proof).contains(&(2, fp(16).with(X29::Record(16)))));
+    assert!(rows(&proof).contains(&(3, fp(16).with(X29::Record(16)))));
 }
 
 /// The beginning of `ftrace_caller()`, with a smaller `struct ftrace_regs`.

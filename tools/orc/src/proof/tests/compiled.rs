@@ -32,13 +32,20 @@ fn proves_x29_based_rows() {
     let words = [PUSH_16, MOV_FP_SP, SUB_SP_32, MOV_SP_FP, POP_16, RET];
     let cfi = [&rows_of_clang[..], &[(5, sp(0))]].concat();
     let proof = Builder::default().function(&words, &cfi).proof();
+    // By SP, which is known: the walk can then tell when x29 is not what it was.
+    let record = sp(16).record(16);
+    let by_sp = Row {
+        offset: 48,
+        ..record
+    };
     assert_eq!(
         rows(&proof),
         [
             (0, ENTRY),
             (1, sp(16).with(X29::Caller)),
-            (2, fp(16).with(X29::Record(16))),
-            (4, sp(16).record(16).with(X29::Record(16))),
+            (2, record.with(X29::Record(16))),
+            (3, by_sp.with(X29::Record(16))),
+            (4, record.with(X29::Record(16))),
             (5, ENTRY),
         ]
     );
