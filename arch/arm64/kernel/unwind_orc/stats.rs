@@ -14,6 +14,9 @@ use orc::reason::Reason;
 /// A counter for each reason's code, which is never 0; the one of code 0 counts the reliable walks.
 static WALKS: [Atomic<u64>; SLOTS] = [const { Atomic::new(0) }; SLOTS];
 
+/// The frames of the reliable walks.
+static FRAMES: Atomic<u64> = Atomic::new(0);
+
 const SLOTS: usize = 1 + Reason::ALL.len();
 
 // The codes are consecutive, so that each has its counter.
@@ -29,10 +32,13 @@ fn counter(reason: Option<Reason>) -> Option<&'static Atomic<u64>> {
     WALKS.get(reason.map_or(0, |reason| reason.code().into()))
 }
 
-/// Counts a walk: one that was refused for this reason, or a reliable one.
-pub(crate) fn count(reason: Option<Reason>) {
-    if let Some(counter) = counter(reason) {
+/// Counts a walk: a reliable one of so many frames, or one that was refused for this reason.
+pub(crate) fn count(outcome: Result<u32, Reason>) {
+    if let Some(counter) = counter(outcome.err()) {
         counter.add(1, Relaxed);
+    }
+    if let Ok(frames) = outcome {
+        FRAMES.add(frames.into(), Relaxed);
     }
 }
 
@@ -40,9 +46,10 @@ fn walks(reason: Option<Reason>) -> u64 {
     counter(reason).map_or(0, |counter| counter.load(Relaxed))
 }
 
-/// Writes the counters, one a line: the reliable walks, then each reason.
+/// Writes the counters, one a line: the reliable walks and their frames, then each reason.
 pub(crate) fn write(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "reliable: {}", walks(None))?;
+    writeln!(f, "frames: {}", FRAMES.load(Relaxed))?;
     Reason::ALL
         .iter()
         .try_for_each(|&reason| writeln!(f, "{}: {}", reason.name(), walks(Some(reason))))

@@ -87,7 +87,7 @@ impl Walker for OrcWalker {
             reason::Verdict::Unreliable { reason, frame, pc } => Err((reason, frame, pc)),
         };
 
-        stats::count(verdict.err().map(|(reason, ..)| reason));
+        stats::count(verdict.map_err(|(reason, ..)| reason));
         verdict.map_err(|(reason, frame, pc)| Unreliable {
             reason: NonZero::new(reason.code().into()).unwrap_or(NonZero::<u32>::MAX),
             name: reason.name(),
