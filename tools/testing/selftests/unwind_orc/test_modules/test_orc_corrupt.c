@@ -21,12 +21,12 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/pid.h>
+#include <linux/processor.h>
 #include <linux/sched/task.h>
 #include <linux/sched/task_stack.h>
 #include <linux/string.h>
 
 #include <asm/pointer_auth.h>
-#include <asm/processor.h>
 #include <asm/stacktrace.h>
 
 #include "test_orc.h"
