@@ -60,16 +60,30 @@ unwinder_objects() {
 		\( -path '*/unwind_orc/*' -o -name 'orc*.o' \) ! -name '*kunit*' 2>/dev/null
 }
 
+PANICS='panick|unwrap_failed|expect_failed|slice.*_fail|slice_.*index|rust_begin_unwind|handle_alloc_error|__rust_alloc'
+
 panic_symbols() {
-	local nm objects found
-	nm=$(llvm_tool llvm-nm)
-	[ "$COMPILER" = clang ] || nm=${CROSS_COMPILE}nm
+	local objects found
 	mapfile -t objects < <(unwinder_objects)
 	((${#objects[@]})) || { echo "no object of the unwinder found" && return 1; }
 	printf 'looked at %s\n' "${objects[@]}"
-	found=$("$nm" -A -u "${objects[@]}" |
-		grep -E 'panick|unwrap_failed|expect_failed|slice.*_fail|slice_.*index|rust_begin_unwind|handle_alloc_error|__rust_alloc' || true)
+	found=$("$(binutil nm)" -A -u "${objects[@]}" | grep -E "$PANICS" || true)
+	found+=$(panics_in_kernel_crate)
 	[ -z "$found" ] || { printf 'panic symbol: %s\n' "$found" && return 1; }
+}
+
+binutil() { # NAME
+	if [ "$COMPILER" = clang ]; then llvm_tool "llvm-$1"; else echo "$CROSS_COMPILE$1"; fi
+}
+
+# rust/kernel is one object, and most of it is not ours: by function. Tests may
+# panic.
+panics_in_kernel_crate() {
+	"$(binutil objdump)" -dr "$KERNEL_OUT/rust/kernel.o" | awk -v panics="$PANICS" '
+		/^[0-9a-f]+ <.*>:$/ { function_ = $2; seen += function_ ~ /unwind_orc/ }
+		/R_AARCH64_(CALL|JUMP)26/ && function_ ~ /unwind_orc/ && function_ !~ /5tests|kunit_rust/ &&
+			$NF ~ panics { print " in rust/kernel: " function_ " " $NF }
+		END { if (!seen) print " none of our functions is in rust/kernel.o" }'
 }
 
 # The objects are copied, because clippy compiles with other settings and would

@@ -106,10 +106,11 @@ impl Trace {
         if self.verdict.reason == 0 {
             return None;
         }
-        let name = CStr::from_bytes_until_nul(&self.verdict.name).unwrap_or_default();
+        // Not by way of `CStr`, whose conversions can overflow as far as the compiler knows.
+        let mut parts = self.verdict.name.split(|byte| *byte == 0);
 
         Some(Refusal {
-            name: BStr::from_bytes(name.to_bytes()),
+            name: BStr::from_bytes(parts.next().unwrap_or_default()),
             frame: self.verdict.frame,
             at: Symbol(self.verdict.pc),
         })
