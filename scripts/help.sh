@@ -11,6 +11,9 @@ make doctor         says what is missing on this machine; changes nothing
 make setup          installs and fetches what is missing (run and test do it too)
 make kernel         the patched kernel: build/linux-7.3, build/kernel-7.3
 make check          lints: rustfmt, clippy, checkpatch, patches, panic symbols
+make check-compilers   the kernel by several compilers (clang-19, gcc-12, gcc-14;
+                    COMPILERS="..."), with and without asynchronous unwind
+                    tables (TABLES="async sync"), and what orctool finds in each
 make bench          the figures in README.md
 make install-tree KERNEL=DIR   copies the files into your 7.3 tree and applies
                     the patches (the one target that changes DIR)

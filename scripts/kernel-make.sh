@@ -46,5 +46,7 @@ kernel_make_args() {
 	else
 		KERNEL_MAKE+=("LLVM=$LLVM")
 	fi
+	[ -z "$KERNEL_VARIANT" ] ||
+		KERNEL_MAKE+=("KCFLAGS=${KERNEL_CFLAGS:-}" "KRUSTFLAGS=${KERNEL_RUSTFLAGS:-}")
 	ccache_links
 }

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # The patched kernel with its tables and modules: orctool, source,
-# configuration, build. What is up to date is left alone.
+# configuration, build. What is up to date is left alone. KERNEL_TARGETS names
+# other targets than the image and the modules.
 
 . "$(dirname "$0")/lib.sh"
 . "$TOP/scripts/toolchain.sh"
@@ -75,5 +76,6 @@ take_lock "$KERNEL_OUT.lock" "$KERNEL_OUT"
 need_space "$BUILD" 2500 "the kernel's objects"
 kernel_make_args
 configure
-STEP_EXPECTED=$EXPECTED step "kernel: building with $(kernel_cc)" "kernel-$COMPILER" \
-	"${KERNEL_MAKE[@]}" Image modules
+# shellcheck disable=SC2086 # a list of words
+STEP_EXPECTED=$EXPECTED step "kernel: building with $(kernel_cc)" "kernel-$COMPILER$KERNEL_VARIANT" \
+	"${KERNEL_MAKE[@]}" ${KERNEL_TARGETS:-Image modules}

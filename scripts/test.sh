@@ -10,6 +10,7 @@
 . "$TOP/scripts/results.sh"
 . "$TOP/scripts/host-tests.sh"
 . "$TOP/scripts/stage.sh"
+. "$TOP/scripts/damaged-tables.sh"
 
 # The livepatch selftests alone take 222 s on two CPUs.
 GUEST_SECONDS=${GUEST_SECONDS:-2400}
@@ -49,4 +50,5 @@ cargo_tests orctool "$TOP/tools/orc"
 bash "$TOP/scripts/kernel.sh"
 kernel_make_args
 guest_tests
+damaged_table_tests
 results_close

@@ -26,6 +26,9 @@ BINDGEN_VERSION=0.72.1
 # compilers in one object directory would rebuild everything at each change.
 KERNEL_OUT=$BUILD/kernel-$KERNEL_SERIES
 [ "$COMPILER" = clang ] || KERNEL_OUT=$KERNEL_OUT-gcc
+# A variant of the kernel, with flags of its own, has a directory of its own.
+KERNEL_VARIANT=${KERNEL_VARIANT:-}
+KERNEL_OUT=$KERNEL_OUT$KERNEL_VARIANT
 ORCTOOL=$BUILD/orctool/release/orctool
 # Crates from the registry are compiled once for all clones.
 CARGO_TARGET=$CACHE/target

@@ -1,0 +1,70 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# other-gcc.sh VERSION: a cross GCC that this Debian release does not have, from
+# a later one, unpacked into the cache. Prints the directory to put first in
+# PATH; it has aarch64-linux-gnu-gcc and the binutils that belong to it. Nothing
+# is installed. Its programs are made to use the C library that came with them.
+
+. "$(dirname "$0")/lib.sh"
+. "$TOP/scripts/debian.sh"
+
+(($# == 1)) || die "usage: other-gcc.sh VERSION"
+version=$1
+SUITES='trixie forky sid'
+dir=$CACHE/compilers/gcc-$version
+work=$dir.new
+
+fetch() { # SUITE
+	private_apt_setup "$work/apt" amd64 "$1"
+	private_apt "$work/apt" update &&
+		private_apt "$work/apt" install --download-only "gcc-$version-aarch64-linux-gnu"
+}
+
+unpack() {
+	local d deb
+	for d in bin lib lib64 sbin; do
+		mkdir -p "$work/usr/$d"
+		ln -sfn "usr/$d" "$work/$d"
+	done
+	for deb in "$work"/apt/cache/archives/*.deb; do
+		dpkg-deb --fsys-tarfile "$deb" | tar -x --keep-directory-symlink -C "$work" || return
+	done
+	rm -rf "$work/apt"
+}
+
+# The place is the final one, so the directory is moved before.
+use_own_library() {
+	local lib=$dir/usr/lib/x86_64-linux-gnu file
+	while IFS= read -r file; do
+		patchelf --print-interpreter "$file" >/dev/null 2>&1 || continue
+		patchelf --set-interpreter "$lib/ld-linux-x86-64.so.2" \
+			--force-rpath --set-rpath "$lib" "$file" || return
+	done < <(find "$dir/usr/bin" "$dir/usr/libexec" -type f)
+	ln -sfn "aarch64-linux-gnu-gcc-$version" "$dir/usr/bin/aarch64-linux-gnu-gcc"
+	"$dir/usr/bin/aarch64-linux-gnu-gcc" -c -x c -o /dev/null - <<<'int answer;'
+}
+
+from_suites() {
+	local suite
+	for suite in $SUITES; do
+		if STEP_MAY_FAIL=1 step "gcc-$version: looking in $suite, 50 MiB" "gcc-$version" fetch "$suite" >&2; then
+			return
+		fi
+	done
+	die "no suite of $SUITES has gcc-$version-aarch64-linux-gnu ($LOG_DIR/gcc-$version.log)"
+}
+
+take_lock "$dir.lock" "gcc-$version" >&2
+if [ ! -e "$dir/.complete" ]; then
+	have patchelf || die "no patchelf: apt-get install patchelf"
+	need_space "$CACHE" 600 "gcc-$version"
+	rm -rf "$dir" "$work"
+	mkdir -p "$work"
+	from_suites
+	step "gcc-$version: unpacking" "gcc-$version-unpack" unpack >&2
+	mv "$work" "$dir"
+	step "gcc-$version: relinking" "gcc-$version-relink" use_own_library >&2
+	touch "$dir/.complete"
+fi
+echo "$dir/usr/bin"
