@@ -32,3 +32,20 @@ pub struct Claim {
     /// The FDE's CIE has the augmentation 'S' (`.cfi_signal_frame`).
     pub signal_frame: bool,
 }
+
+impl Claim {
+    /// What is so at the start of a function (AAPCS64, 6.2).
+    #[must_use]
+    pub const fn entry(start: u64) -> Self {
+        Self {
+            start,
+            cfa: Cfa {
+                base: CfaBase::Sp,
+                offset: 0,
+            },
+            return_address: Location::Register,
+            caller_fp: Location::Register,
+            signal_frame: false,
+        }
+    }
+}

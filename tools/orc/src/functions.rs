@@ -9,7 +9,9 @@ use std::ops::Range;
 use object::elf;
 
 use crate::cfi::Described;
+use crate::claim::{Claim, Claims};
 use crate::elf::{Image, Symbol};
+use crate::proof::insn::Insn;
 use crate::text::{Function, Kind};
 
 /// Delimiters, in the kernel's linker script, of text that follows conventions of
@@ -63,6 +65,12 @@ pub fn functions(
         .map(|entry| symbols.described(entry))
         .collect();
     functions.sort_by_key(|f| f.start);
+    let text = image.sections[section].data;
+    let mut end = 0;
+    for function in &mut functions {
+        symbols.take_in_nops(function, text, end);
+        end = function.end;
+    }
     let bare = symbols.bare(&functions);
     functions.extend(bare);
     functions.sort_by_key(|f| f.start);
@@ -165,6 +173,32 @@ impl<'i> Symbols<'i> {
         }
     }
 
+    /// Has a function that CFI describes start where its symbol does, if all that
+    /// stands between is NOPs.
+    ///
+    /// GCC starts an FDE behind the NOPs of `-fpatchable-function-entry`, where
+    /// ftrace puts its call. Nothing has happened at them yet: the row that they
+    /// get says so, and is proved like any other. `end` is that of the function
+    /// before.
+    fn take_in_nops(&self, function: &mut Function, text: &[u8], end: u64) {
+        let before = self.named.range(..function.start).next_back();
+        let Some((&start, symbol)) = before.filter(|_| !self.named.contains_key(&function.start))
+        else {
+            return;
+        };
+        let is_around = symbol.kind == elf::STT_FUNC.0
+            && end <= start
+            && start.saturating_add(symbol.size) >= function.end;
+        if let Some(Claims::Rows(rows)) = &mut function.claims {
+            if is_around && are_nops(text, start..function.start) {
+                rows.insert(0, Claim::entry(start));
+                function.name = symbol.name.to_string();
+                function.start = start;
+                function.kind = Kind::Func;
+            }
+        }
+    }
+
     /// The name of a place that has no symbol of its own.
     fn name_inside(&self, offset: u64) -> String {
         match self.named.range(..=offset).next_back() {
@@ -216,6 +250,22 @@ fn rank<'s>(symbol: &'s Symbol<'_>) -> (bool, bool, bool, &'s str) {
         symbol.binding == elf::STB_LOCAL.0,
         &symbol.name,
     )
+}
+
+/// Whether all words in this range do nothing.
+fn are_nops(text: &[u8], range: Range<u64>) -> bool {
+    let bytes = usize::try_from(range.start)
+        .ok()
+        .zip(usize::try_from(range.end).ok())
+        .and_then(|(start, end)| text.get(start..end));
+    bytes.is_some_and(|bytes| {
+        let words = bytes.chunks_exact(4);
+        let is_nop = |word: &[u8]| {
+            let word = word.first_chunk().copied().map(u32::from_le_bytes);
+            word.is_some_and(|word| Insn::decode(word) == Insn::NOP)
+        };
+        words.remainder().is_empty() && words.into_iter().all(is_nop)
+    })
 }
 
 /// Adds a symbol that starts inside `outer`.

@@ -12,10 +12,18 @@ use crate::assemble::{
 
 type Found = (String, u64, u64, Kind, bool);
 
-/// Name, range, kind, and whether there is CFI, in a `.text` of 16 NOPs.
+/// add x0, x0, x0
+const ADD: u32 = 0x8b00_0000;
+
+/// Name, range, kind, and whether there is CFI, in a `.text` of 16 additions.
 fn found(symbols: &[(&str, u8, u64, u64)], fdes: &[(u64, u32)]) -> Vec<Found> {
+    found_in(&[ADD; 16], symbols, fdes)
+}
+
+/// The same, in a `.text` of these words.
+fn found_in(words: &[u32], symbols: &[(&str, u8, u64, u64)], fdes: &[(u64, u32)]) -> Vec<Found> {
     let mut elf = kernel(None);
-    elf.sections[1].data = NOP.to_le_bytes().repeat(16);
+    elf.sections[1].data = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     let mut frame = EhFrame::new(false);
     for (start, len) in fdes {
         frame.fde(*start as i64 - 0x1000, *len, &[]);
@@ -90,6 +98,27 @@ fn what_cfi_leaves_of_a_symbol_is_no_function() {
         function("f+0x10", 16, 32, Code, false),
     ];
     assert_eq!(found(&symbols, &[(8, 8)]), expected);
+}
+
+#[test]
+fn nops_before_the_cfi_are_part_of_a_function() {
+    let symbols = [("f", GLOBAL_FUNC, 0, 32)];
+    let mut words = [NOP, NOP, ADD, ADD, ADD, ADD, ADD, ADD];
+    let whole = [function("f", 0, 32, Func, true)];
+    assert_eq!(found_in(&words, &symbols, &[(8, 24)]), whole);
+    // Not what is behind another FDE, ...
+    let parts = [
+        function("f", 0, 8, Func, true),
+        function("f+0x8", 8, 16, Code, false),
+        function("f+0x10", 16, 32, Code, true),
+    ];
+    let two = [(0, 8), (16, 16)];
+    assert_eq!(found_in(&[NOP; 8], &symbols, &two), parts);
+    // ... what does something, or what is no function.
+    words[1] = ADD;
+    assert_eq!(found_in(&words, &symbols, &[(8, 24)])[0].4, false);
+    let code = [("f", GLOBAL_NOTYPE, 0, 32)];
+    assert_eq!(found_in(&[NOP; 8], &code, &[(8, 24)])[0].4, false);
 }
 
 #[test]
