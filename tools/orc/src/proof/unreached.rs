@@ -30,10 +30,13 @@ pub(super) fn enter_by_claim(body: &Body<'_>, blocks: &mut Blocks<'_>) -> u64 {
             if let Some(facts) = body.claim(root).and_then(|claim| jumps.complete(claim)) {
                 blocks.enter(root, &facts);
                 entered.push(root);
-            } else if let Some(facts) = blocks.dropped(root) {
-                blocks.enter(root, &facts);
-            } else {
-                given_up[root] = true;
+                continue;
+            }
+            // It may be entered all the same, and lead to blocks that are proved.
+            let ways = [jumps.facts(), blocks.dropped(root)];
+            given_up[root] = ways.iter().all(Option::is_none);
+            for facts in ways.iter().flatten() {
+                blocks.enter(root, facts);
             }
         }
         blocks.run();
@@ -129,10 +132,7 @@ impl Jumps {
             may_be_tail_call: false,
         };
         blocks.each(|index, facts| {
-            let is_proved = body
-                .claim(index)
-                .is_some_and(|claim| judge::implies(facts, claim).is_ok());
-            if body.insn(index).flow != Flow::IndirectJump || !is_proved {
+            if body.insn(index).flow != Flow::IndirectJump {
                 return;
             }
             match facts.is_entry_state(Reg::X30) {
@@ -146,11 +146,14 @@ impl Jumps {
     /// The facts at a block that is entered with this claim: those of the indirect
     /// branches, all of which must agree with it, as any may be the way in.
     fn complete(&self, claim: &Claim) -> Option<Facts> {
-        let facts = match self.inner.split_first() {
-            Some((first, others)) => others.iter().fold(first.clone(), |all, one| all.meet(one)),
-            None if self.may_be_tail_call => Facts::entry(),
-            None => return None,
-        };
+        let is_entry = self.may_be_tail_call.then(Facts::entry);
+        let facts = self.facts().or(is_entry)?;
         judge::implies(&facts, claim).is_ok().then_some(facts)
+    }
+
+    /// What the indirect branches that can't be tail calls have in common.
+    fn facts(&self) -> Option<Facts> {
+        let (first, others) = self.inner.split_first()?;
+        Some(others.iter().fold(first.clone(), |all, one| all.meet(one)))
     }
 }

@@ -156,20 +156,58 @@ fn finds_paths_that_disagree() {
 }
 
 #[test]
-fn a_block_whose_row_no_proved_instruction_has_is_not_entered() {
+fn a_block_whose_row_no_proved_instruction_has_is_refused() {
     let words = [PUSH_16, MOV_FP_SP, BR_X16, POP_32, RET];
     let cfi = [(0, sp(0)), (1, BODY), (3, sp(32).record(32)), (4, sp(0))];
     let wrong = proof(&words, &cfi);
-    assert_eq!(findings(&wrong)[0], (3, 1, Class::Unreached));
+    assert_eq!(findings(&wrong)[0], (3, 1, Class::EarlyRow));
 }
 
 #[test]
-fn a_block_that_an_indirect_branch_disagrees_with_is_not_entered() {
+fn a_block_that_an_indirect_branch_disagrees_with_is_refused() {
     // The branch is made with a frame; 3 says that there is none, as 0 does.
     let words = [PUSH_16, MOV_FP_SP, BR_X16, RET];
     let cfi = [(0, sp(0)), (1, BODY), (3, sp(0))];
     let wrong = proof(&words, &cfi);
-    assert_eq!(findings(&wrong), [(3, 1, Class::Unreached)]);
+    assert_eq!(findings(&wrong), [(3, 1, Class::EarlyRow)]);
+}
+
+#[test]
+fn a_refused_block_counts_for_those_it_leads_to() {
+    // The branch is made without the return address, to 6, which goes on to 7.
+    let words = [
+        PUSH_16,
+        MOV_FP_SP,
+        cbz(5),
+        STR_X0_SP_8,
+        BR_X16,
+        NOP,
+        b(1),
+        POP_16,
+        RET,
+    ];
+    let wrong = proof(&words, &[(0, sp(0)), (1, BODY), (8, sp(0))]);
+    let refused = findings(&wrong);
+    assert_eq!(refused[0], (4, 4, Class::WrongReturnAddress));
+}
+
+#[test]
+fn indirect_branches_that_are_refused_count_too() {
+    // 7 is where both branches may lead, of which one has lost the return address.
+    let words = [
+        PUSH_16,
+        MOV_FP_SP,
+        cbz(2),
+        BR_X16,
+        STR_X0_SP_8,
+        BR_X16,
+        BTI_C,
+        POP_16,
+        RET,
+    ];
+    let wrong = proof(&words, &[(0, sp(0)), (1, BODY), (8, sp(0))]);
+    let refused = findings(&wrong);
+    assert_eq!(refused[0], (5, 3, Class::WrongReturnAddress));
 }
 
 #[test]
