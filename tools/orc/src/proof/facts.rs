@@ -15,7 +15,9 @@
 //! * a called function keeps AAPCS64: SP, x19 to x29 and its caller's frame are
 //!   unchanged when it returns;
 //! * a store through a pointer that does not come from SP or x29, and an indexed
-//!   store into a local array, hit neither the return address nor the saved x29.
+//!   store into a local array, hit neither the return address nor the saved x29;
+//! * an amount that only run time tells (`alloca()`) moves SP down, or back up to
+//!   where it was.
 
 use std::fmt;
 
@@ -109,6 +111,8 @@ pub struct Facts {
     registers: [Value; Reg::COUNT],
     slots: [Slot; SLOTS],
     used: usize,
+    /// SP is at most the CFA plus this, also where it is not known.
+    sp_limit: i32,
     /// The word at `Shadow(0)` is the return address.
     shadow: bool,
 }
@@ -116,6 +120,7 @@ pub struct Facts {
 impl PartialEq for Facts {
     fn eq(&self, other: &Self) -> bool {
         self.registers == other.registers
+            && self.sp_limit == other.sp_limit
             && self.shadow == other.shadow
             && self.used == other.used
             && self.slots().iter().all(|slot| other.slots().contains(slot))
@@ -132,6 +137,7 @@ impl Facts {
             is_popped: false,
         }; SLOTS],
         used: 0,
+        sp_limit: i32::MAX,
         shadow: false,
     };
 
@@ -140,6 +146,7 @@ impl Facts {
     pub fn entry() -> Self {
         let mut facts = Self::NONE;
         facts.registers[Reg::SP.index()] = Value::Cfa(0);
+        facts.sp_limit = 0;
         facts.registers[Reg::X29.index()] = Value::CallerFp;
         facts.registers[Reg::X30.index()] = Value::ReturnAddress;
         facts.registers[18] = Value::Shadow(0);
@@ -209,7 +216,19 @@ impl Facts {
             }
         }
         both.shadow = self.shadow && other.shadow;
+        both.limit_sp(self.met_limit(other));
         both
+    }
+
+    /// The limit of SP where these facts meet others. One that rises although SP
+    /// is known on neither side rises in a loop, and has no end.
+    fn met_limit(&self, other: &Self) -> i32 {
+        let is_known = |facts: &Self| matches!(facts.get(Reg::SP), Value::Cfa(_));
+        match self.sp_limit.max(other.sp_limit) {
+            higher if higher == self.sp_limit => higher,
+            higher if is_known(self) || is_known(other) => higher,
+            _ => i32::MAX,
+        }
     }
 
     /// Keeps in `self` what `other` knows too; whether anything was lost.
@@ -226,19 +245,41 @@ impl Facts {
     /// Makes it so that `reg` holds `value`.
     pub fn set(&mut self, reg: Reg, value: Value) {
         self.registers[reg.index()] = value;
-        if let (Reg::SP, Value::Cfa(sp)) = (reg, value) {
-            let used = self.used;
-            for slot in &mut self.slots[..used] {
-                slot.is_popped |= slot.offset < sp;
+        if reg == Reg::SP {
+            match value {
+                Value::Cfa(sp) => self.limit_sp(sp),
+                Value::Unknown => {}
+                // What is no address in this stack is no stack pointer.
+                _ => self.limit_sp(i32::MAX),
             }
+        }
+    }
+
+    /// From here on SP is at most the CFA plus `limit`.
+    fn limit_sp(&mut self, limit: i32) {
+        self.sp_limit = limit;
+        let used = self.used;
+        for slot in &mut self.slots[..used] {
+            slot.is_popped |= slot.offset < limit;
+        }
+    }
+
+    /// `to = from + by`.
+    fn add(&mut self, to: Reg, from: Reg, by: i64) {
+        let sum = self.get(from).plus(by);
+        self.set(to, sum);
+        if to == Reg::SP && from == Reg::SP && sum == Value::Unknown {
+            let limit = i64::from(self.sp_limit) + by;
+            let is_limited = self.sp_limit != i32::MAX;
+            let limit = i32::try_from(limit).ok().filter(|_| is_limited);
+            self.limit_sp(limit.unwrap_or(i32::MAX));
         }
     }
 
     /// Makes it so that the 8 bytes at the CFA plus `offset` hold `value`.
     pub fn remember(&mut self, offset: i32, value: Value) {
         self.forget(offset, 8);
-        let is_below_sp = matches!(self.get(Reg::SP), Value::Cfa(sp) if offset < sp);
-        if !value.is_kept_in_slots() || is_below_sp {
+        if !value.is_kept_in_slots() || offset < self.sp_limit {
             return;
         }
         if let Some(free) = self.slots.get_mut(self.used) {
@@ -263,16 +304,26 @@ impl Facts {
         match *step {
             Step::Nothing => {}
             Step::Writes(regs) => self.clobber(regs),
-            Step::Add { to, from, by } => self.set(to, self.get(from).plus(by)),
+            Step::Add { to, from, by } => self.add(to, from, by),
             Step::AddRegister {
                 to,
                 from,
                 by,
                 shift,
                 subtract,
-            } => {
-                let sum = sum(self.get(from), self.get(by), shift, subtract);
-                self.set(to, sum);
+            } => match self.get(by) {
+                Value::Constant(number) => {
+                    let amount = i64::from(number).wrapping_shl(shift);
+                    self.add(to, from, if subtract { -amount } else { amount });
+                }
+                _ => self.set(to, Value::Unknown),
+            },
+            Step::RoundDown { to, from } => {
+                let from = self.get(from);
+                self.set(to, Value::Unknown);
+                if let (Reg::SP, Value::Cfa(limit)) = (to, from) {
+                    self.limit_sp(limit);
+                }
             }
             Step::Constant { to, value } => self.set(to, Value::constant(value as i64)),
             Step::Insert { to, bits, shift } => {
@@ -299,32 +350,56 @@ impl Facts {
     /// A call that returns: see [`Regs::CALL`].
     pub fn apply_call(&mut self) {
         self.clobber(Regs::CALL);
+        if !matches!(self.registers[18], Value::Shadow(_)) {
+            self.registers[18] = Value::Unknown;
+        }
         self.retain(|slot| !slot.is_popped);
     }
 
     fn access(&mut self, access: &Access) {
         let base = self.get(access.base);
-        let (address, after) = match access.mode {
-            Mode::Offset(offset) => (Some(base.plus(offset)), None),
-            Mode::PreIndex(offset) => (Some(base.plus(offset)), Some(base.plus(offset))),
-            Mode::PostIndex(offset) => (Some(base), Some(base.plus(offset))),
-            Mode::PostRegister => (Some(base), Some(Value::Unknown)),
+        let (offset, moves) = match access.mode {
+            Mode::Offset(offset) => (Some(offset), None),
+            Mode::PreIndex(offset) => (Some(offset), Some(offset)),
+            Mode::PostIndex(offset) => (Some(0), Some(offset)),
+            Mode::PostRegister => (Some(0), None),
             Mode::Register => (None, None),
         };
+        let address = offset.map(|offset| base.plus(offset));
+        let limit = offset.and_then(|offset| i64::from(self.sp_limit).checked_add(offset));
         let data = access.data.map(|reg| reg.map(|reg| self.get(reg)));
         if access.load {
             self.load(address.unwrap_or(Value::Unknown), access.data);
         }
         self.clobber(access.writes);
-        if let Some(after) = after {
-            // A base that is loaded too has no defined value.
-            let is_loaded = access.load && access.data.contains(&Some(access.base));
-            let after = if is_loaded { Value::Unknown } else { after };
-            self.set(access.base, after);
+        // A base that is loaded too has no defined value.
+        let is_loaded = access.load && access.data.contains(&Some(access.base));
+        match moves {
+            Some(by) if !is_loaded => self.add(access.base, access.base, by),
+            None if access.mode != Mode::PostRegister => {}
+            _ => self.set(access.base, Value::Unknown),
         }
-        if !access.load {
-            self.store(base, address, access.store, &data);
+        if access.load || access.store == Store::Nothing {
+            return;
         }
+        match base {
+            Value::Unknown if access.base == Reg::SP => self.store_by_sp(limit, access.store),
+            // What x29 holds points into the stack, if not to this frame.
+            Value::CallerFp => self.retain(|_| false),
+            Value::Unknown if access.base == Reg::X29 => self.retain(|_| false),
+            _ => self.store(base, address, access.store, &data),
+        }
+    }
+
+    /// Stores through an SP that is not known: not above the CFA plus `limit`.
+    fn store_by_sp(&mut self, limit: Option<i64>, store: Store) {
+        let end = match (limit, store) {
+            // An index into a local array; nothing.
+            (None, Store::Bytes(_)) => return,
+            (Some(limit), Store::Bytes(bytes)) => limit.saturating_add(bytes.into()),
+            _ => i64::MAX,
+        };
+        self.retain(|slot| i64::from(slot.offset) >= end);
     }
 
     /// Loads 8 bytes at `address` into the first register, the next 8 into the second.
@@ -418,17 +493,6 @@ impl Facts {
             }
         }
         self.used = kept;
-    }
-}
-
-/// `from ± (by << shift)`.
-fn sum(from: Value, by: Value, shift: u32, subtract: bool) -> Value {
-    match by {
-        Value::Constant(number) => {
-            let amount = i64::from(number).wrapping_shl(shift);
-            from.plus(if subtract { -amount } else { amount })
-        }
-        _ => Value::Unknown,
     }
 }
 

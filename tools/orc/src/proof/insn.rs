@@ -174,6 +174,13 @@ pub enum Step {
         /// Whether it is subtracted.
         subtract: bool,
     },
+    /// `to` is `from` or less: some of its low bits are cleared.
+    RoundDown {
+        /// What is written.
+        to: Reg,
+        /// What is rounded.
+        from: Reg,
+    },
     /// `to = value`.
     Constant {
         /// What is written.
@@ -311,6 +318,7 @@ impl Step {
             Self::Writes(regs) => regs,
             Self::Add { to, .. }
             | Self::AddRegister { to, .. }
+            | Self::RoundDown { to, .. }
             | Self::Constant { to, .. }
             | Self::Insert { to, .. }
             | Self::Sign(to) => Regs::NONE.with(to),

@@ -41,8 +41,14 @@ fn add(word: u32) -> Step {
 
 /// `and`, `orr`, `eor` (31 is SP), `ands` (31 is the zero register).
 fn logical(word: u32) -> Step {
-    match field(word, 29, 2) {
-        0b11 => Step::writes_or_zero(word),
+    // The mask is a run of imms + 1 ones, rotated right by immr: here, to the top.
+    let rounds_down = word >> 22 == 0b10_0100_1001 && field(word, 16, 6) == field(word, 10, 6) + 1;
+    match (field(word, 29, 2), Reg::or_zero(word >> 5)) {
+        (0b00, Some(from)) if rounds_down => Step::RoundDown {
+            to: Reg::or_sp(word),
+            from,
+        },
+        (0b11, _) => Step::writes_or_zero(word),
         _ => Step::writes_or_sp(word),
     }
 }

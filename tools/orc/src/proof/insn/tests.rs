@@ -42,6 +42,11 @@ fn follows_additions_and_moves() {
         ("mov x12, #4128", 0xd282_040c, constant(x(12), 4128)),
         ("movn x12, #0", 0x9280_000c, constant(x(12), u64::MAX)),
         (
+            "and sp, x9, #0xffffffffffffffc0",
+            0x927a_e53f,
+            Step::RoundDown { to: SP, from: x(9) },
+        ),
+        (
             "movk x12, #1, lsl #16",
             0xf2a0_002c,
             Step::Insert {
@@ -138,7 +143,6 @@ fn destroys_what_takes_an_unknown_value() {
         ("add wsp, wsp, #16", 0x1100_43ff, set(&[SP])),
         ("adds x29, sp, #16", 0xb100_43fd, set(&[X29])),
         ("sub sp, x8, w9, uxtw #2", 0xcb29_491f, set(&[SP])),
-        ("and sp, x9, #0xfffffffffffffff0", 0x927c_ed3f, set(&[SP])),
         ("orr x29, x9, x10", 0xaa0a_013d, set(&[X29])),
         ("adr x30, .", 0x1000_001e, set(&[X30])),
         ("adrp x29, 0", 0x9000_001d, set(&[X29])),
@@ -157,6 +161,12 @@ fn destroys_what_takes_an_unknown_value() {
         ("pacga x29, x1, x2", 0x9ac2_303d, set(&[X29])),
         ("chkfeat x16", 0xd503_251f, set(&[x(16)])),
         ("mrs x29, sp_el0", 0xd538_411d, set(&[X29])),
+        ("and sp, x9, #0x7ffffffffffffff0", 0x927c_e93f, set(&[SP])),
+        ("and sp, x9, #0xfffffffffffffff1", 0x927c_f13f, set(&[SP])),
+        ("and sp, x9, #0xf0f0f0f0f0f0f0f0", 0x9204_cd3f, set(&[SP])),
+        ("and sp, xzr, #0xfffffffffffffff0", 0x927c_efff, set(&[SP])),
+        ("and wsp, w9, #0xfffffff0", 0x121c_6d3f, set(&[SP])),
+        ("orr sp, x9, #0xfffffffffffffff0", 0xb27c_ed3f, set(&[SP])),
         ("msr spsel, #1", 0xd500_41bf, set(&[SP])),
         ("sysl x30, #0, c7, c1, #0", 0xd528_711e, set(&[X30])),
         ("gcspopm x30", 0xd52b_773e, set(&[X30])),

@@ -210,6 +210,71 @@ fn indirect_branches_that_are_refused_count_too() {
     assert_eq!(refused[0], (5, 3, Class::WrongReturnAddress));
 }
 
+/// CFA = x29 + 16, with the record at x29, from instruction 2 on.
+const FP_16: [(u64, Row); 3] = [(0, sp(0)), (1, BODY), (2, fp(16))];
+
+#[test]
+fn slots_are_lost_when_sp_goes_up_in_a_loop() {
+    // How often is not known: it may come to where the record is.
+    let words = |change| {
+        [
+            PUSH_16,
+            MOV_FP_SP,
+            SUB_SP_32,
+            change,
+            cbz(-1),
+            MOV_SP_FP,
+            b(0),
+        ]
+    };
+    let wrong = proof(&words(ADD_SP_16), &FP_16);
+    assert_eq!(findings(&wrong)[0].0, 3);
+    assert_eq!(findings(&proof(&words(SUB_SP_16), &FP_16)), []);
+}
+
+#[test]
+fn slots_are_lost_by_a_store_through_an_unknown_sp() {
+    // [sp, #8] may be in the record or below; [sp, #-16] is below.
+    let words = |store| {
+        [
+            PUSH_16,
+            MOV_FP_SP,
+            cbz(2),
+            SUB_SP_16,
+            store,
+            MOV_SP_FP,
+            b(0),
+        ]
+    };
+    let wrong = proof(&words(STR_X0_SP_8), &FP_16);
+    assert_eq!(findings(&wrong)[0].0, 5);
+    assert_eq!(findings(&proof(&words(STORE_BELOW), &FP_16)), []);
+    let rounded = [
+        PUSH_16,
+        MOV_FP_SP,
+        SUB_X9_SP_64,
+        ROUND_SP_X9,
+        STR_X0_SP_8,
+        b(0),
+    ];
+    assert_eq!(findings(&proof(&rounded, &FP_16)), []);
+}
+
+#[test]
+fn slots_are_lost_by_a_store_through_another_x29() {
+    let words = |store| [PUSH_16, store, POP_16, RET];
+    let cfi = [(0, sp(0)), (1, BODY), (3, sp(0))];
+    assert_eq!(findings(&proof(&words(STR_W0_FP_12), &cfi))[0].0, 2);
+    assert_eq!(findings(&proof(&words(STR_X0_SP_X1), &cfi)), []);
+}
+
+#[test]
+fn x18_outlives_a_call_as_a_shadow_call_stack_alone() {
+    let words = [MOV_X18_LR, BLR_X1, MOV_LR_X18, RET];
+    let wrong = proof(&words, &[(0, sp(0))]);
+    assert_eq!(findings(&wrong), [(2, 2, Class::CallWithoutFrame)]);
+}
+
 #[test]
 fn runs_into_nothing() {
     let wrong = proof(&[NOP, NOP], &[(0, sp(0))]);

@@ -72,6 +72,15 @@ pub const SUB_SP_X12: u32 = 0xcb2c_63ff;
 /// `add sp, sp, x12`
 pub const ADD_SP_X12: u32 = 0x8b2c_63ff;
 
+/// `sub x9, sp, #64`
+pub const SUB_X9_SP_64: u32 = 0xd101_03e9;
+/// `and sp, x9, #0xffffffffffffffc0`
+pub const ROUND_SP_X9: u32 = 0x927a_e53f;
+/// `mov x18, x30`
+pub const MOV_X18_LR: u32 = 0xaa1e_03f2;
+/// `mov x30, x18`
+pub const MOV_LR_X18: u32 = 0xaa12_03fe;
+
 /// `str x30, [x18], #8`
 pub const SCS_PUSH: u32 = 0xf800_865e;
 /// `ldr x30, [x18, #-8]!`
