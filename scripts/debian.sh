@@ -74,3 +74,34 @@ private_apt() { # DIR apt-get arguments...
 	shift
 	apt-get -q -y -c "$dir/apt.conf" "$@"
 }
+
+# fetch_package DIR ARCH WHAT LOG PATTERN SUITE... downloads the newest package
+# whose whole name matches PATTERN from the first suite that has one, into DIR.
+# When it can't, the array "tried" says why, suite by suite.
+fetch_package() {
+	local dir=$1 arch=$2 what=$3 log=$4 pattern=$5 suite name
+	shift 5
+	have apt-get || { tried+=("Debian packages: no apt-get on this machine") && return 1; }
+	[ -n "$(debian_mirror)" ] || { tried+=("Debian packages: no Debian mirror in apt's sources") && return 1; }
+	for suite in "$@"; do
+		private_apt_setup "$dir/apt" "$arch" "$suite"
+		if ! STEP_MAY_FAIL=1 step "$what: looking in $suite" "$log-lists" \
+			private_apt "$dir/apt" update; then
+			tried+=("$suite: its package list could not be fetched ($LOG_DIR/$log-lists.log)")
+			continue
+		fi
+		name=$(apt-cache -c "$dir/apt/apt.conf" pkgnames | grep -xE "$pattern" | sort -V | tail -n 1) || true
+		[ -n "$name" ] || { tried+=("$suite: has no $pattern") && continue; }
+		download_package "$dir" "$what" "$log" "$suite" "$name" && return 0
+		tried+=("$suite: download of $name failed ($LOG_DIR/$log.log)")
+	done
+	return 1
+}
+
+download_package() { # DIR WHAT LOG SUITE NAME
+	local size
+	size=$(apt-cache -c "$1/apt/apt.conf" show --no-all-versions "$5" |
+		awk '$1 == "Size:" { printf "%d", $2 / 1048576; exit }')
+	rm -f "$1"/*.deb
+	(cd "$1" && STEP_MAY_FAIL=1 step "$2: $5 from $4, $size MiB" "$3" private_apt "$1/apt" download "$5")
+}

@@ -18,36 +18,9 @@ work=$KERNEL_CACHE/work
 tried=()
 
 from_debian() {
-	local suite version
-	have apt-get || { tried+=("Debian packages: no apt-get on this machine") && return 1; }
-	[ -n "$(debian_mirror)" ] || { tried+=("Debian packages: no Debian mirror in apt's sources") && return 1; }
-	for suite in $SUITES; do
-		private_apt_setup "$work/apt" amd64 "$suite"
-		if ! STEP_MAY_FAIL=1 step "kernel source: looking in $suite" kernel-source-lists \
-			private_apt "$work/apt" update; then
-			tried+=("$suite: its package list could not be fetched ($LOG_DIR/kernel-source-lists.log)")
-			continue
-		fi
-		version=$(apt-cache -c "$work/apt/apt.conf" show --no-all-versions "linux-source-$KERNEL_SERIES" 2>/dev/null |
-			awk '$1 == "Version:" { print $2; exit }')
-		case $version in
-		"$KERNEL_SERIES"*) ;;
-		*)
-			tried+=("$suite: has no linux-source-$KERNEL_SERIES")
-			continue
-			;;
-		esac
-		fetch_deb "$suite" "$version" && return 0
-		tried+=("$suite: download of $version failed ($LOG_DIR/kernel-source.log)")
-	done
-	return 1
-}
-
-fetch_deb() { # SUITE VERSION
 	local tar=usr/src/linux-source-$KERNEL_SERIES.tar.xz
-	rm -f "$work"/*.deb
-	(cd "$work" && STEP_MAY_FAIL=1 step "kernel source: $2 from $1, 160 MiB" kernel-source \
-		private_apt "$work/apt" download "linux-source-$KERNEL_SERIES") || return 1
+	# shellcheck disable=SC2086 # one word a suite
+	fetch_package "$work" amd64 "kernel source" kernel-source "linux-source-${KERNEL_SERIES//./\\.}" $SUITES || return 1
 	dpkg-deb --fsys-tarfile "$work"/linux-source-*.deb |
 		tar -x -C "$work" "./$tar" || return 1
 	mv "$work/$tar" "$KERNEL_TARBALL"
