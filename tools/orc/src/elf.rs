@@ -14,6 +14,7 @@ use object::elf;
 
 use crate::error::Fault;
 
+pub mod load;
 mod parse;
 
 /// A checked ELF file.

@@ -10,9 +10,9 @@ use clap::Args;
 use orc::rule::Rule;
 
 use super::{print, Outcome};
+use crate::elf::load::{is_no_dwarf, load};
 use crate::error::Error;
 use crate::input::Input;
-use crate::output;
 use crate::progress::Verbosity;
 use crate::show::Show;
 use crate::tables::{self, Described};
@@ -44,7 +44,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, _: Verbosity) -> Result<Outcome, Error> {
     let file = &arguments.elf;
-    let data = output::read(file)?;
+    let data = load(file, is_no_dwarf)?;
     let input = Input::read(&data).map_err(|e| e.in_file(file))?;
     let tables = tables::of(&input).map_err(|e| e.in_file(file))?;
     let mut out = String::new();

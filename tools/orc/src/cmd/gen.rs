@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::Outcome;
+use crate::elf::load::{is_no_dwarf, load};
 use crate::error::{Error, Fault};
 use crate::input::{table_section, BuildId, Input};
 use crate::progress::Verbosity;
@@ -55,7 +56,11 @@ pub(super) fn run(arguments: &Arguments, verbosity: Verbosity) -> Result<Outcome
         file: &arguments.elf,
         verbosity,
     };
-    let data = output::read(job.file)?;
+    let data = match arguments.module || arguments.fill {
+        // What is written is the file with changes.
+        true => output::read(job.file)?,
+        false => load(job.file, is_no_dwarf)?,
+    };
     let input = Input::read_with_cfi(&data).map_err(|e| e.in_file(job.file))?;
     let written = if arguments.module {
         job.module(&input, arguments.keep_eh_frame)?

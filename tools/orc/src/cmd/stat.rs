@@ -8,11 +8,12 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{print, Outcome};
+use crate::elf::load::{is_no_dwarf, load};
 use crate::error::Error;
 use crate::input::Input;
 use crate::progress::Verbosity;
 use crate::stat::{Section, Stat};
-use crate::{output, tables};
+use crate::tables;
 
 /// Print what the tables cover and how large they are
 ///
@@ -35,7 +36,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, _: Verbosity) -> Result<Outcome, Error> {
     let file = &arguments.elf;
-    let data = output::read(file)?;
+    let data = load(file, is_no_dwarf)?;
     let input = Input::read(&data).map_err(|e| e.in_file(file))?;
     let tables = tables::of(&input).map_err(|e| e.in_file(file))?;
     let stat = Stat::new(&input, &tables);

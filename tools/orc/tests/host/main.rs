@@ -8,6 +8,7 @@ mod cli;
 mod elf;
 mod functions;
 mod golden;
+mod load;
 mod malformed;
 mod module;
 mod patches;
