@@ -10,6 +10,7 @@ use crate::claim::{Claim, Claims};
 use crate::text::{Fixup, Function, Patch, Target, TextSection};
 
 use super::insn::{Flow, Insn, Regs, Step};
+use super::section::Entrance;
 
 /// Where a branch of a function goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,12 +47,11 @@ pub(super) struct Body<'a> {
 }
 
 impl<'a> Body<'a> {
-    /// `entrances` are the offsets of ways in other than the start.
-    pub fn new(
-        text: &'a TextSection,
-        function: &'a Function,
-        entrances: impl Iterator<Item = u64>,
-    ) -> Self {
+    /// How many instructions the linker moves away together, with the branch back.
+    pub const LONGEST_DETOUR: usize = 4;
+
+    /// `entrances` are the ways in other than the start.
+    pub fn new(text: &'a TextSection, function: &'a Function, entrances: &[Entrance]) -> Self {
         let bytes = usize::try_from(function.start)
             .ok()
             .zip(usize::try_from(function.end).ok())
@@ -84,8 +84,8 @@ impl<'a> Body<'a> {
         body.read_claims();
         body.find_detours(text);
         body.find_leaders();
-        for offset in entrances {
-            if let Some(index) = body.index(offset) {
+        for entrance in entrances {
+            if let Some(index) = body.index(entrance.to) {
                 body.leaders[index] = true;
             }
         }
@@ -253,15 +253,14 @@ impl<'a> Body<'a> {
     }
 
     fn read_detour(&self, text: &TextSection, offset: u64) -> Option<(Vec<Step>, usize)> {
-        const LONGEST: u64 = 4;
         let after = text.functions.partition_point(|f| f.start <= offset);
         let function = after.checked_sub(1).and_then(|at| text.functions.get(at));
         if function.is_some_and(|f| offset < f.end && f.claims.is_some()) {
             return None;
         }
         let mut steps = Vec::new();
-        for at in 0..LONGEST {
-            let place = offset + 4 * at;
+        for at in 0..Self::LONGEST_DETOUR {
+            let place = offset + 4 * at as u64;
             if text.branches.contains_key(&place) {
                 return None;
             }

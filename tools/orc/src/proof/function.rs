@@ -14,6 +14,7 @@ use super::flow::{self, Blocks, Next, Outcome};
 use super::insn::{Flow, Reg};
 use super::judge;
 use super::section::{Entrance, Prover};
+use super::unproved::ways_out;
 use super::unreached::enter_by_claim;
 
 /// What comes of one function.
@@ -32,12 +33,12 @@ pub(super) fn analyze(
     function: &Function,
     entrances: &[Entrance],
 ) -> Analysis {
+    let body = Body::new(text, function, entrances);
     if let Some(Claims::Unsupported(why)) = &function.claims {
-        return bad_cfi(function, why);
+        return bad_cfi(prover, &body, why);
     }
-    let body = body(text, function, entrances);
     if body.len() == 0 || body.claims().is_empty() {
-        return refuse(function);
+        return refuse(prover, &body);
     }
     let flow = Flowed::new(&body, entrances);
     let mut judge = Judge::new(prover, &body);
@@ -53,7 +54,7 @@ pub(super) fn facts(
     function: &Function,
     entrances: &[Entrance],
 ) -> Vec<(u64, Facts)> {
-    let body = body(text, function, entrances);
+    let body = Body::new(text, function, entrances);
     let mut all = Vec::new();
     if body.len() != 0 {
         let flow = Flowed::new(&body, entrances);
@@ -61,10 +62,6 @@ pub(super) fn facts(
             .each(|index, facts| all.push((body.offset(index), facts.clone())));
     }
     all
-}
-
-fn body<'a>(text: &'a TextSection, function: &'a Function, entrances: &[Entrance]) -> Body<'a> {
-    Body::new(text, function, entrances.iter().map(|entrance| entrance.to))
 }
 
 /// Facts that have come to rest.
@@ -114,7 +111,8 @@ fn entry(claim: &Claim) -> Option<Facts> {
 }
 
 /// A function of which nothing is proved.
-pub(super) fn refuse(function: &Function) -> Analysis {
+pub(super) fn refuse(prover: &Prover<'_>, body: &Body<'_>) -> Analysis {
+    let function = body.function;
     let instructions = (function.end - function.start) / 4;
     Analysis {
         proof: Proof {
@@ -126,12 +124,13 @@ pub(super) fn refuse(function: &Function) -> Analysis {
                 ..Counts::default()
             },
         },
-        escapes: Vec::new(),
+        escapes: ways_out(prover, body),
     }
 }
 
-fn bad_cfi(function: &Function, why: &str) -> Analysis {
-    let mut analysis = refuse(function);
+fn bad_cfi(prover: &Prover<'_>, body: &Body<'_>, why: &str) -> Analysis {
+    let function = body.function;
+    let mut analysis = refuse(prover, body);
     analysis.proof.rows = vec![(function.start, Rule::Unreliable(Undescribed::BadCfi))];
     analysis.proof.findings = vec![whole(function, Class::BadCfi, why.to_string())];
     analysis

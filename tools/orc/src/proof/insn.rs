@@ -145,6 +145,17 @@ pub enum Flow {
     Trap,
 }
 
+impl Flow {
+    /// Whether the next instruction may follow.
+    #[must_use]
+    pub const fn may_go_on(self) -> bool {
+        !matches!(
+            self,
+            Self::Jump(_) | Self::IndirectJump | Self::Return(_) | Self::ExceptionReturn
+        )
+    }
+}
+
 /// What an instruction does to registers and memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {

@@ -16,6 +16,7 @@ use super::flow::{self, Blocks, Next, Outcome};
 use super::function::Analysis;
 use super::insn::{Flow, Reg};
 use super::section::{Entrance, Prover};
+use super::unproved::ways_out;
 use super::unreached::roots;
 
 pub(super) fn analyze(
@@ -24,7 +25,7 @@ pub(super) fn analyze(
     function: &Function,
     entrances: &[Entrance],
 ) -> Analysis {
-    let body = Body::new(text, function, entrances.iter().map(|entrance| entrance.to));
+    let body = Body::new(text, function, entrances);
     let mut leaf = Leaf {
         prover,
         body: &body,
@@ -58,7 +59,10 @@ pub(super) fn analyze(
             findings: Vec::new(),
             counts,
         },
-        escapes: if is_leaf { leaf.escapes } else { Vec::new() },
+        escapes: match is_leaf {
+            true => leaf.escapes,
+            false => ways_out(prover, &body),
+        },
     }
 }
 

@@ -11,7 +11,7 @@
 //! * [`insn`]: what an instruction does; [`facts`]: what is known at one;
 //! * `body`: a function, decoded; `flow`: the dataflow over it;
 //! * `judge`: facts against claims; `function`: all of it for one function;
-//!   `leaf`: the same for one without CFI; `unreached`: blocks entered by claim;
+//!   `leaf`: the same for one without CFI; `unreached`: blocks entered by claim; `unproved`: the branches of what is not;
 //! * [`section`]: for all functions of a section, with the branches between them;
 //! * [`finding`]: what comes out.
 
@@ -24,6 +24,7 @@ pub mod insn;
 mod judge;
 mod leaf;
 pub mod section;
+mod unproved;
 mod unreached;
 
 pub use finding::{Class, Counts, Finding, Proof};

@@ -15,8 +15,9 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use crate::claim::{Claim, Claims};
-use crate::text::{Function, TextSection};
+use crate::text::{Function, Kind, TextSection};
 
+use super::body::Body;
 use super::facts::Facts;
 use super::finding::Proof;
 use super::function::{self, Analysis};
@@ -76,14 +77,12 @@ impl<'a> Prover<'a> {
                 .into_par_iter()
                 .map(|index| match round < ROUNDS {
                     true => (index, prover.analyze(index)),
-                    false => (index, function::refuse(&text.functions[index])),
+                    false => (index, prover.refuse(index)),
                 })
                 .collect();
+            // It ends: what has been refused leads to the same places for good.
             for (index, analysis) in again {
                 results[index] = analysis;
-            }
-            if round >= ROUNDS {
-                break;
             }
         }
         let proofs = results.into_iter().map(|analysis| analysis.proof).collect();
@@ -112,6 +111,12 @@ impl<'a> Prover<'a> {
             Some(_) => function::analyze(self, self.text, function, entrances),
             None => leaf::analyze(self, self.text, function, entrances),
         }
+    }
+
+    fn refuse(&self, index: usize) -> Analysis {
+        let function = &self.text.functions[index];
+        let body = Body::new(self.text, function, &self.entrances[index]);
+        function::refuse(self, &body)
     }
 
     /// Hands the ways out of each function to the function they lead to; gives the
@@ -152,6 +157,18 @@ impl<'a> Prover<'a> {
         }
     }
 
+    /// The way into the function at `to`, with these facts; none when it is the
+    /// plain entry, or what is entered has no row that depends on it.
+    pub(super) fn entrance(&self, to: u64, facts: &Facts) -> Option<Entrance> {
+        let function = &self.text.functions[self.function_at(to)?];
+        let claim = claim_at(function, to)?;
+        let is_plain_entry = to == function.start && judge::is_entry(claim);
+        (!is_plain_entry).then(|| Entrance {
+            to,
+            facts: facts.clone(),
+        })
+    }
+
     /// Judges a branch out of a function.
     pub(super) fn escape(&self, to: Option<u64>, facts: &Facts) -> Escape {
         let is_entry_state = facts.is_entry_state(Reg::X30);
@@ -163,6 +180,12 @@ impl<'a> Prover<'a> {
             };
         };
         let function = &self.text.functions[index];
+        if has_no_row(function) {
+            return Escape {
+                is_allowed: true,
+                entrance: None,
+            };
+        }
         let claim = claim_at(function, to);
         let is_plain_entry = to == function.start && claim.is_none_or(judge::is_entry);
         let is_allowed = match claim {
@@ -186,6 +209,13 @@ pub(super) struct Escape {
     pub is_allowed: bool,
     /// What the function it leads to must know.
     pub entrance: Option<Entrance>,
+}
+
+/// Whether a function has no row, whatever its instructions are. Nothing then
+/// follows from how it is entered, so it may be entered in any state. (Where it
+/// leads to counts as [`Facts::NONE`], see `unproved`.)
+fn has_no_row(function: &Function) -> bool {
+    function.claims.is_none() && function.kind == Kind::Code
 }
 
 /// The claim of a function at an offset inside it.

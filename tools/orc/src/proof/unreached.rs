@@ -79,10 +79,7 @@ pub(super) fn roots(body: &Body<'_>, blocks: &Blocks<'_>, given_up: &[bool]) -> 
                 if let Some(Place::Inside(to)) = target(body, index, insn, is_patch) {
                     has_predecessor[to] = true;
                 }
-                follows |= !matches!(
-                    insn.flow,
-                    Flow::Jump(_) | Flow::IndirectJump | Flow::Return(_) | Flow::ExceptionReturn
-                );
+                follows |= insn.flow.may_go_on();
             }
             for (place, _) in body.fixups(index) {
                 if let Place::Inside(to) = place {

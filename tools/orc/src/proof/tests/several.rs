@@ -139,3 +139,95 @@ fn follows_an_instruction_that_the_linker_moved_away() {
         (3, 1, Class::WrongReturnAddress)
     );
 }
+
+/// A function with a frame, and after it something that branches to its third
+/// instruction and of which nothing is proved.
+fn entered_from(words: &[u32], kind: Kind, claims: Option<Claims>) -> Vec<Proof> {
+    let body = [PUSH_16, MOV_FP_SP, NOP, POP_16, RET];
+    let mut builder = Builder::default().function(&body, &[(0, sp(0)), (1, BODY), (4, sp(0))]);
+    builder.add(words, kind, claims);
+    builder.prove()
+}
+
+#[test]
+fn what_is_not_proved_leads_to_nothing_that_is() {
+    let unusable = || Some(Claims::Unsupported("CFA is an expression".into()));
+    for (kind, claims) in [
+        (Kind::Func, None),
+        (Kind::Code, None),
+        (Kind::Func, unusable()),
+    ] {
+        for way in [b(-4), cbz(-4)] {
+            let words = [SUB_SP_16, way, RET_X9];
+            let proofs = entered_from(&words, kind, claims.clone());
+            assert_eq!(findings(&proofs[0])[0], (2, 2, Class::WrongCfa));
+            assert_eq!(rows(&proofs[0])[2], (2, NOT_PROVED));
+        }
+        // To its start, or to another function: as AAPCS64 says.
+        for way in [b(-6), b(1000)] {
+            let proofs = entered_from(&[SUB_SP_16, way, RET_X9], kind, claims.clone());
+            assert_eq!(findings(&proofs[0]), []);
+        }
+    }
+}
+
+#[test]
+fn a_call_from_what_is_not_proved_enters_with_the_state_of_an_entry() {
+    let proofs = entered_from(&[SUB_SP_16, bl(-4), RET_X9], Kind::Code, None);
+    assert_eq!(findings(&proofs[0])[0].0, 2);
+    let leaf = Builder::default().function(&[NOP, NOP, RET], &[(0, sp(0))]);
+    let proofs = leaf.assembly(&[MOV_X19_LR, bl(-3), RET_X9]).prove();
+    assert_eq!(findings(&proofs[0]), []);
+}
+
+#[test]
+fn a_cold_part_is_no_plain_entry_for_what_is_not_proved() {
+    let mut builder = hot_and_cold(BODY);
+    builder.add(&[b(-2), RET_X9], Kind::Code, None);
+    let proofs = builder.prove();
+    assert_eq!(findings(&proofs[1])[0], (5, 2, Class::WrongCfa));
+    // And back from there.
+    assert_eq!(rows(&proofs[0]).last(), Some(&(3, NOT_PROVED)));
+}
+
+#[test]
+fn running_out_of_what_is_not_proved_counts_as_a_branch() {
+    let mut builder = Builder::default();
+    builder.add(&[SUB_SP_16, NOP], Kind::Code, None);
+    let proofs = builder
+        .function(&[NOP, RET], &[(0, BODY), (1, sp(0))])
+        .prove();
+    assert_eq!(findings(&proofs[1])[0].0, 2);
+}
+
+#[test]
+fn a_leaf_returns_to_x30_from_wherever_it_was_entered() {
+    let proofs = Builder::default()
+        .assembly(&[NOP, NOP, RET])
+        .assembly(&[SUB_SP_16, b(-3)])
+        .prove();
+    assert_eq!(rows(&proofs[0]), [(0, ENTRY)]);
+    assert_eq!(rows(&proofs[1]), [(3, NO_CFI)]);
+}
+
+#[test]
+fn code_that_never_has_a_row_may_be_entered_in_any_state() {
+    // ftrace_caller(), whose description ends before it does.
+    let cfi = [(0, sp(0)), (1, BODY)];
+    for words in [
+        &[PUSH_16, MOV_FP_SP][..],
+        &[PUSH_16, b(1)],
+        &[PUSH_16, b(2)],
+    ] {
+        let mut builder = Builder::default().function(words, &cfi);
+        builder.add(&[NOP, RET_X9], Kind::Code, None);
+        let proofs = builder.prove();
+        assert_eq!(findings(&proofs[0]), []);
+        assert_eq!(rows(&proofs[1]), [(2, NO_CFI)]);
+        // A function might be a leaf, and is one.
+        let function = Builder::default()
+            .function(words, &cfi)
+            .assembly(&[NOP, RET]);
+        assert_eq!(findings(&function.prove()[0])[0].0, 1);
+    }
+}
