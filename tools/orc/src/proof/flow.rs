@@ -150,14 +150,14 @@ impl<'a> Blocks<'a> {
 }
 
 /// Whether the call or trap at `index` can't have returned: its claim changes
-/// there to one that `facts`, those after it, do not imply.
+/// there to one of another frame, which `facts`, those after it, do not imply.
 ///
-/// Where the claim stays the same, nobody expects that the code after the call is
-/// entered from elsewhere: then it is the call that has broken the claim.
+/// Where the frame stays the same, nobody expects that the code after the call is
+/// entered from elsewhere: then it is the facts that disagree.
 pub(super) fn is_no_return(body: &Body<'_>, index: usize, facts: &Facts) -> bool {
     match (body.claim(index), body.claim(index + 1)) {
         (Some(before), Some(after)) => {
-            !judge::same(before, after) && judge::implies(facts, after).is_err()
+            !judge::same_frame(before, after) && judge::implies(facts, after).is_err()
         }
         _ => false,
     }

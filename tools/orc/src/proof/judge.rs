@@ -118,9 +118,10 @@ fn locate(facts: &Facts, location: Location, reg: Reg, value: Value) -> Option<L
     is_loaded.then_some(Location::Register)
 }
 
-/// Whether two claims say the same.
-pub(super) fn same(left: &Claim, right: &Claim) -> bool {
-    left.cfa == right.cfa
+/// Whether two claims are of the same frame, if not by the same register: clang
+/// turns from x29 to SP where an epilogue begins, which may be just after a call.
+pub(super) fn same_frame(left: &Claim, right: &Claim) -> bool {
+    (left.cfa == right.cfa || left.cfa.base != right.cfa.base)
         && left.return_address == right.return_address
         && left.caller_fp == right.caller_fp
 }
