@@ -42,6 +42,9 @@ pub struct Counts {
     /// Calls and traps taken not to return, because their row does not hold after
     /// them.
     pub no_return: u64,
+    /// Conditional branches at the end of a function taken to be always taken,
+    /// because what follows does not expect their state.
+    pub dead_ends: u64,
     /// Patch sites of which only the kernel knows what it writes there.
     pub opaque_sites: u64,
 }
@@ -57,6 +60,7 @@ impl Counts {
         self.undescribed += other.undescribed;
         self.entered_by_claim += other.entered_by_claim;
         self.no_return += other.no_return;
+        self.dead_ends += other.dead_ends;
         self.opaque_sites += other.opaque_sites;
     }
 }

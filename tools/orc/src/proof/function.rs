@@ -226,21 +226,40 @@ impl<'j, 'a> Judge<'j, 'a> {
             }
         }
         match self.outcome.next {
-            Next::Always if is_last => {
-                let end = self.body.offset(index) + 4;
-                let is_end = end == self.body.function.end;
-                let escape = self.prover.falls_to(end, &after);
-                self.escapes.extend(escape.entrance);
-                if !is_end || !escape.is_allowed {
-                    result = Err(Class::FallsThrough);
-                }
-            }
+            Next::Always if is_last => result = result.and(self.runs_on(index, &after)),
             Next::IfItReturns if !is_last && flow::is_no_return(self.body, index, &after) => {
                 self.counts.no_return += 1;
             }
             _ => {}
         }
         result
+    }
+
+    /// Whether control may go on over the end of the function, behind the
+    /// instruction at `index`.
+    ///
+    /// A conditional branch that ends a function is always taken: the compiler
+    /// knows that the other case can't be (`unreachable()` in a `switch`), and has
+    /// no code for it. As with a call that does not return, the evidence is that
+    /// what follows by chance does not expect this state.
+    fn runs_on(&mut self, index: usize, facts: &Facts) -> Result<(), Class> {
+        let end = self.body.offset(index) + 4;
+        if end != self.body.function.end {
+            return Err(Class::FallsThrough);
+        }
+        let escape = self.prover.falls_to(end, facts);
+        self.escapes.extend(escape.entrance);
+        if escape.is_allowed {
+            return Ok(());
+        }
+        let is_branch = matches!(self.body.insn(index).flow, Flow::Conditional(_))
+            && self.body.variants(index).is_empty();
+        let is_part = self.prover.entrance(end, facts).is_some();
+        if !is_branch || is_part {
+            return Err(Class::FallsThrough);
+        }
+        self.counts.dead_ends += 1;
+        Ok(())
     }
 
     fn escape(&mut self, to: Option<u64>, facts: &Facts) -> bool {

@@ -127,6 +127,67 @@ fn a_call_may_end_the_function() {
     assert_eq!(findings(&proof), []);
 }
 
+/// gic_peek_irq() of GCC 12: a `switch` whose default is `unreachable()`.
+fn dead_end(last: u32) -> Builder {
+    let words = [PUSH_16, cbz(3), POP_16, RET, NOP, last];
+    let body = sp(16).record(16);
+    let cfi = [(0, sp(0)), (1, body), (3, sp(0)), (4, body)];
+    Builder::default().function(&words, &cfi)
+}
+
+#[test]
+fn a_conditional_branch_that_ends_a_function_is_always_taken() {
+    let padding = |mut builder: Builder| {
+        builder.text.bytes.extend(NOP.to_le_bytes());
+        builder
+    };
+    for builder in [dead_end(cbz(-3)), padding(dead_end(cbz(-3)))] {
+        let proof = builder.proof();
+        assert_eq!(findings(&proof), []);
+        assert_eq!(proof.counts.dead_ends, 1);
+    }
+    let next = dead_end(cbz(-3)).function(&[RET], &[(0, sp(0))]).prove();
+    assert_eq!(findings(&next[0]), []);
+    assert_eq!(findings(&next[1]), []);
+    assert_eq!(next[0].counts.dead_ends, 1);
+}
+
+#[test]
+fn nothing_else_may_end_a_function() {
+    let falls = [(5, 1, Class::FallsThrough)];
+    assert_eq!(findings(&dead_end(NOP).proof()), falls);
+    // Into data of its own.
+    let mut builder = dead_end(cbz(-3));
+    builder.text.functions[0].end += 4;
+    builder.text.bytes.extend([0; 4]);
+    builder.text.data.push(24..28);
+    assert_eq!(findings(&builder.proof()), falls);
+    // A cold part is entered by its function: here in the wrong state, here in
+    // the right one, and that is no assumption.
+    let cold = |row| dead_end(cbz(-3)).function(&[b(-4)], &[(0, row)]).prove();
+    assert_eq!(findings(&cold(sp(32).record(16))[0]), falls);
+    let right = cold(sp(16).record(16));
+    assert_eq!((findings(&right[0]), findings(&right[1])), (vec![], vec![]));
+    assert_eq!(right[0].counts.dead_ends, 0);
+}
+
+/// GCC's CFI starts behind the NOPs for ftrace, and the symbol before them.
+#[test]
+fn nops_before_a_described_function_run_into_it() {
+    let proofs = Builder::default()
+        .assembly(&[NOP, NOP])
+        .function(&BODY, &[(0, sp(0)), (2, sp(32).record(32)), (5, sp(0))])
+        .prove();
+    assert_eq!(rows(&proofs[0]), [(0, ENTRY)]);
+    assert_eq!(findings(&proofs[1]), []);
+    // Not in another state than that of an entry.
+    let proofs = Builder::default()
+        .assembly(&[NOP, NOP])
+        .function(&[NOP, RET], &[(0, sp(16))])
+        .prove();
+    assert_eq!(rows(&proofs[0]), [(0, NO_CFI)]);
+}
+
 #[test]
 fn continues_after_a_trap() {
     let words = [PUSH_16, MOV_FP_SP, BRK, POP_16, RET];
