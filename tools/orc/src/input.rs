@@ -9,8 +9,8 @@ use object::elf;
 use crate::cfi::{self, Cfi};
 use crate::elf::{Image, Section};
 use crate::error::Fault;
-use crate::text::{Target, TextSection};
-use crate::{fixups, functions, patches};
+use crate::text::{Patch, Target, TextSection};
+use crate::{fixups, functions, immediates, patches};
 
 /// Name of the section with a table, or its start: a module's tables are named
 /// after the text they describe (`.orc_unwind.init.text`).
@@ -26,11 +26,21 @@ pub struct Input<'d> {
     pub image: Image<'d>,
     /// Its CFI, if it has any.
     pub cfi: Option<Cfi>,
-    /// Its text: `.text` of a kernel, every text section of an object.
+    /// Its text, as much of it as was asked for.
     pub texts: Vec<Text>,
 }
 
-/// A text section that gets a table.
+/// Which text a command looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    /// What gets a table: `.text` of a kernel without its foreign parts, every
+    /// text section of an object.
+    Tables,
+    /// All that holds instructions.
+    Everything,
+}
+
+/// A text section.
 #[derive(Debug)]
 pub struct Text {
     /// Its index in the file.
@@ -42,12 +52,35 @@ pub struct Text {
 }
 
 impl<'d> Input<'d> {
-    /// Reads a file.
+    /// Reads a file, and of its text what gets a table.
     ///
     /// # Errors
     ///
     /// A [`Fault`] when the file is malformed or not of a kind that we read.
     pub fn read(data: &'d [u8]) -> Result<Self, Fault> {
+        Self::read_scope(data, Scope::Tables)
+    }
+
+    /// The same, for a caller that can do nothing without CFI.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`] also when there is text but no CFI.
+    pub fn read_with_cfi(data: &'d [u8]) -> Result<Self, Fault> {
+        Self::read_scope(data, Scope::Tables)?.require_cfi()
+    }
+
+    /// Reads a file with all of its text: what CFI says can be proved wherever it
+    /// is said, though a task is never found there.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`] also when there is text but no CFI.
+    pub fn read_all_text(data: &'d [u8]) -> Result<Self, Fault> {
+        Self::read_scope(data, Scope::Everything)?.require_cfi()
+    }
+
+    fn read_scope(data: &'d [u8], scope: Scope) -> Result<Self, Fault> {
         let image = Image::parse(data)?;
         let cfi = cfi::read(&image)?;
         let entries = cfi.as_ref().map_or(&[][..], |cfi| &cfi.entries);
@@ -55,18 +88,24 @@ impl<'d> Input<'d> {
         let faults = fixups::read(&image)?;
         let mut texts = Vec::new();
         for (section, header) in image.sections.iter().enumerate() {
-            if !has_table(&image, header) {
+            if !is_wanted(&image, header, scope) {
                 continue;
             }
-            let foreign = functions::foreign(&image, section);
-            let patches = sites.iter().filter(|site| site.section == section);
+            let foreign = match scope {
+                Scope::Tables => functions::foreign(&image, section),
+                Scope::Everything => Vec::new(),
+            };
+            let sites = sites.iter().filter(|site| site.section == section);
+            let mut patches: Vec<Patch> = sites.map(|site| site.patch.clone()).collect();
+            patches.extend(immediates::read(&image, section)?);
+            patches.sort_by_key(|patch| patch.offset);
             let text = TextSection {
                 name: header.name.to_string(),
                 address: if image.relocatable { 0 } else { header.address },
                 bytes: header.data.to_vec(),
                 functions: functions::functions(&image, section, entries, &foreign),
                 branches: branches(&image, section)?,
-                patches: patches.map(|site| site.patch.clone()).collect(),
+                patches,
                 fixups: fixups::of(&faults, section),
                 data: functions::data(&image, section),
             };
@@ -81,20 +120,14 @@ impl<'d> Input<'d> {
         Ok(Self { image, cfi, texts })
     }
 
-    /// The same, for a caller that can do nothing without CFI.
-    ///
-    /// # Errors
-    ///
-    /// A [`Fault`] also when there is text but no CFI.
-    pub fn read_with_cfi(data: &'d [u8]) -> Result<Self, Fault> {
-        let input = Self::read(data)?;
-        match (&input.cfi, input.texts.first()) {
+    fn require_cfi(self) -> Result<Self, Fault> {
+        match (&self.cfi, self.texts.first()) {
             (None, Some(text)) => Err(Fault::new(
                 &text.text.name,
                 0,
                 "no CFI describes it: no .eh_frame and no .debug_frame",
             )),
-            _ => Ok(input),
+            _ => Ok(self),
         }
     }
 
@@ -125,13 +158,14 @@ pub fn table_section(relocatable: bool, text: &str) -> String {
     }
 }
 
-/// Whether a section gets a table. Of a kernel, `.text` alone: the other text is
-/// freed after boot or is never on the stack of a task. Of a module, all but what
-/// its loader fills (`arch/arm64/include/asm/module.lds.h`).
-fn has_table(image: &Image<'_>, section: &Section<'_>) -> bool {
+/// Whether a section is looked at. Of a kernel, `.text` alone gets a table: the
+/// other text is freed after boot or is never on the stack of a task. Of a module,
+/// all but what its loader fills (`arch/arm64/include/asm/module.lds.h`).
+fn is_wanted(image: &Image<'_>, section: &Section<'_>, scope: Scope) -> bool {
     let filled_by_loader =
         section.name.ends_with(".plt") || section.name.ends_with(".ftrace_trampoline");
-    section.is_text() && (image.relocatable || section.name == ".text") && !filled_by_loader
+    let has_table = image.relocatable || section.name == ".text";
+    section.is_text() && !filled_by_loader && (has_table || scope == Scope::Everything)
 }
 
 /// A table's offsets are 32-bit, and count instructions.

@@ -18,6 +18,7 @@ pub mod error;
 pub mod fixups;
 pub mod functions;
 pub mod generate;
+pub mod immediates;
 pub mod input;
 pub mod output;
 pub mod patches;

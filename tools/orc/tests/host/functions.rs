@@ -239,6 +239,32 @@ fn of_a_kernel_only_text_has_a_table() {
     let mut elf = kernel(None);
     elf.text(".init.text", TEXT + 0x4000, &[NOP]);
     elf.text(".rodata.text", TEXT + 0x5000, &[NOP]);
+    elf.text(".plt", TEXT + 0x6000, &[NOP]);
     let file = elf.build();
     assert_eq!(Input::read(&file).unwrap().texts.len(), 1);
+    let all = Input::read_all_text(&file).unwrap();
+    let names: Vec<&str> = all.texts.iter().map(|t| t.text.name.as_str()).collect();
+    assert_eq!(names, [".text", ".init.text", ".rodata.text"]);
+}
+
+#[test]
+fn foreign_text_can_be_looked_at() {
+    let symbols = [
+        ("__hyp_text_start", GLOBAL_NOTYPE, 16, 0),
+        ("__hyp_text_end", GLOBAL_NOTYPE, 48, 0),
+        ("hyp", GLOBAL_FUNC, 24, 8),
+    ];
+    let mut elf = kernel(None);
+    elf.sections[1].data = NOP.to_le_bytes().repeat(16);
+    elf.symbols.truncate(1);
+    for (name, info, offset, size) in symbols {
+        elf.symbol(name, info, 1, TEXT + offset, size);
+    }
+    let file = elf.build();
+    let has_hyp = |input: Input<'_>| {
+        let mut functions = input.texts[0].text.functions.iter();
+        functions.any(|f| f.name == "hyp")
+    };
+    assert!(!has_hyp(Input::read(&file).unwrap()));
+    assert!(has_hyp(Input::read_all_text(&file).unwrap()));
 }

@@ -189,3 +189,44 @@ fn reads_a_modules_tables_by_relocation() {
     let expected = [patch(0, &[]).unwrap(), patch(4, &[]).unwrap()].concat();
     assert_eq!(patches(&elf), Ok(expected));
 }
+
+/// How many instructions are proved to be in a leaf of these words, when the
+/// first one has this relocation.
+fn leaf_of(words: &[u32], relocation: u32) -> u64 {
+    let mut elf = Elf::new(REL);
+    let text = elf.text(".text", 0, words);
+    let symbol = elf.symbol("", LOCAL_SECTION, text, 0, 0);
+    elf.rela(text, &[(0, relocation, symbol, 0)]);
+    elf.symbol("f", GLOBAL_FUNC, text, 0, words.len() as u64 * 4);
+    let file = elf.build();
+    let input = Input::read(&file).unwrap();
+    let (_, proofs) = orctool::proof::Prover::section(&input.texts[0].text, || ());
+    proofs.iter().map(|proof| proof.counts.leaf).sum()
+}
+
+#[test]
+fn an_immediate_that_the_linker_fills_in_is_not_known() {
+    const NONE: u32 = 0;
+    const MOVW_UABS_G0: u32 = 263;
+    const ADD_ABS_LO12_NC: u32 = 277;
+    const LDST64_ABS_LO12_NC: u32 = 286;
+    // movz x12, #0; sub sp, sp, x12: nothing moves, if it stays 0.
+    let moved = [0xd280_000c, 0xcb2c_63ff, RET];
+    // add x9, sp, #0; mov sp, x9.
+    let added = [0x9100_03e9, 0x9100_013f, RET];
+    // add x9, x8, #0; nop.
+    let other = [0x9100_0109, NOP, RET];
+    // str x9, [x8]: an address that does not come from SP.
+    let stored = [0xf900_0109, NOP, RET];
+    for (words, relocation) in [
+        (moved, MOVW_UABS_G0),
+        (added, ADD_ABS_LO12_NC),
+        (other, ADD_ABS_LO12_NC),
+        (stored, LDST64_ABS_LO12_NC),
+    ] {
+        assert_eq!(leaf_of(&words, NONE), 3, "{words:x?}");
+        let moves_sp = words == moved || words == added;
+        let expected = if moves_sp { 0 } else { 3 };
+        assert_eq!(leaf_of(&words, relocation), expected, "{words:x?}");
+    }
+}
