@@ -11,7 +11,7 @@ use fARM64::format::{FmtFormatter, Formatter as _, FormatterOptions};
 use fARM64::{Decoder, DecoderOptions};
 
 use crate::branch;
-use crate::text::{Function, Target, TextSection};
+use crate::text::{Target, TextSection};
 
 /// One instruction of a text section.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,8 +55,7 @@ fn data(word: u32) -> String {
 /// address is an offset in the section.
 #[must_use]
 pub fn line(section: &TextSection, offset: u64) -> Option<Line> {
-    let at = usize::try_from(offset).ok()?;
-    let word = u32::from_le_bytes(*section.bytes.get(at..)?.first_chunk()?);
+    let word = section.word(offset)?;
     let is_data = section.data.iter().any(|range| range.contains(&offset));
     let text = match is_data {
         true => data(word),
@@ -79,7 +78,7 @@ fn instruction(section: &TextSection, offset: u64, word: u32) -> String {
     // A relocation too far for the instruction is the linker's to refuse.
     let word = branch::with_distance(word, distance).unwrap_or(word);
     let mut text = text(word, address);
-    if let Some(function) = function_at(&section.functions, target) {
+    if let Some(function) = section.function_at(target) {
         let _ = match target - function.start {
             0 => write!(text, " <{}>", function.name),
             inside => write!(text, " <{}+{inside:#x}>", function.name),
@@ -116,7 +115,7 @@ pub fn window(section: &TextSection, offset: u64, before: u64, after: u64) -> Ve
 /// The function at this offset, or the gap between two.
 fn extent(section: &TextSection, offset: u64) -> Range<u64> {
     let functions = &section.functions;
-    if let Some(function) = function_at(functions, offset) {
+    if let Some(function) = section.function_at(offset) {
         return function.start..function.end;
     }
     let next = functions.partition_point(|f| f.start <= offset);
@@ -125,16 +124,10 @@ fn extent(section: &TextSection, offset: u64) -> Range<u64> {
     start..end.unwrap_or(section.bytes.len() as u64)
 }
 
-fn function_at(functions: &[Function], offset: u64) -> Option<&Function> {
-    let next = functions.partition_point(|f| f.start <= offset);
-    let function = functions.get(next.checked_sub(1)?)?;
-    (offset < function.end).then_some(function)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::Kind;
+    use crate::text::{Function, Kind};
 
     const NOP: u32 = 0xd503_201f;
 

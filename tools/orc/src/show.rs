@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! How rules are written for people.
+//! How rules and claims are written for people.
 
 use std::fmt;
 
-use orc::rule::{CfaBase, Frame, Location, Rule, Undescribed, X29};
+use orc::rule::{Cfa, CfaBase, Frame, Location, Rule, Undescribed, X29};
+
+use crate::claim::Claim;
 
 /// A rule, as `cfa=sp+32 ra=[cfa-24] fp=[cfa-32] x29=cfa-32`.
 #[derive(Clone, Copy, Debug)]
@@ -19,21 +21,43 @@ impl fmt::Display for Show {
     }
 }
 
-fn write_frame(f: &mut fmt::Formatter<'_>, frame: &Frame) -> fmt::Result {
-    let base = match frame.cfa.base {
+/// A claim of the CFI, as `cfa=sp+32 ra=[cfa-24] fp=[cfa-32]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Claimed<'c>(pub &'c Claim);
+
+impl fmt::Display for Claimed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_places(f, self.0.cfa, self.0.return_address, self.0.caller_fp)?;
+        match self.0.signal_frame {
+            true => f.write_str(" signal-frame"),
+            false => Ok(()),
+        }
+    }
+}
+
+/// What a row and a claim have in common.
+fn write_places(
+    f: &mut fmt::Formatter<'_>,
+    cfa: Cfa,
+    return_address: Location,
+    caller_fp: Location,
+) -> fmt::Result {
+    let base = match cfa.base {
         CfaBase::Sp => "sp",
         CfaBase::Fp => "x29",
     };
-    write!(f, "cfa={base}+{}", frame.cfa.offset)?;
-    for (name, location, register) in [
-        ("ra", frame.return_address, "x30"),
-        ("fp", frame.caller_fp, "x29"),
-    ] {
+    write!(f, "cfa={base}+{}", cfa.offset)?;
+    for (name, location, register) in [("ra", return_address, "x30"), ("fp", caller_fp, "x29")] {
         match location {
             Location::Register => write!(f, " {name}={register}")?,
             Location::Slot(below) => write!(f, " {name}=[cfa-{below}]")?,
         }
     }
+    Ok(())
+}
+
+fn write_frame(f: &mut fmt::Formatter<'_>, frame: &Frame) -> fmt::Result {
+    write_places(f, frame.cfa, frame.return_address, frame.caller_fp)?;
     match frame.x29 {
         X29::Other => write!(f, " x29=other")?,
         X29::Caller => write!(f, " x29=caller")?,
@@ -54,4 +78,18 @@ pub fn why_name(why: Undescribed) -> &'static str {
         Undescribed::Foreign => "foreign text",
         Undescribed::BadCfi => "bad CFI",
     }
+}
+
+/// A name from a file as one line of a terminal, a report or a list may hold it:
+/// what is not printable is escaped, and so no two names become one.
+pub fn printable(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for c in name.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\'' | '"' => out.push(c),
+            _ => out.extend(c.escape_debug()),
+        }
+    }
+    out
 }

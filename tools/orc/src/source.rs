@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use addr2line::Context;
-use gimli::{DwarfSections, EndianSlice, LittleEndian, SectionId};
+use gimli::{AttributeValue, DwLang, DwarfSections, EndianSlice, LittleEndian, SectionId};
 use object::elf;
 
 use crate::elf::Image;
@@ -32,6 +32,27 @@ pub struct Debug<'d> {
 pub struct Lines<'s> {
     context: Context<EndianSlice<'s, LittleEndian>>,
     ranges: &'s [Range<u64>],
+}
+
+/// What DWARF says of a unit as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// The compiler: its name, version and, of some, options.
+    pub producer: String,
+    /// The source language.
+    pub language: Option<String>,
+}
+
+/// A language as people write it; for others than a kernel has, DWARF's name of it.
+fn language_name(language: DwLang) -> String {
+    let name = match language {
+        gimli::DW_LANG_C89 | gimli::DW_LANG_C | gimli::DW_LANG_C99 | gimli::DW_LANG_C11 => "C",
+        gimli::DW_LANG_C17 => "C",
+        gimli::DW_LANG_Rust => "Rust",
+        gimli::DW_LANG_Mips_Assembler => "assembly",
+        other => return other.to_string(),
+    };
+    name.to_string()
 }
 
 impl<'d> Debug<'d> {
@@ -82,16 +103,38 @@ impl<'s> Lines<'s> {
         })
     }
 
+    /// What compiled the instruction at this offset of section number `section`, and
+    /// from which language, as its unit says.
+    #[must_use]
+    pub fn unit(&self, section: usize, offset: u64) -> Option<Unit> {
+        let address = self.address(section, offset)?;
+        let unit = self.context.find_dwarf_and_unit(address).skip_all_loads()?;
+        let mut entries = unit.entries();
+        let (_, root) = entries.next_dfs().ok()??;
+        let producer = root.attr_value(gimli::DW_AT_producer).ok()??;
+        let producer = unit.attr_string(producer).ok()?.to_string_lossy();
+        let language = match root.attr_value(gimli::DW_AT_language) {
+            Ok(Some(AttributeValue::Language(language))) => Some(language_name(language)),
+            _ => None,
+        };
+        Some(Unit {
+            producer: producer.into_owned(),
+            language,
+        })
+    }
+
     /// File and line of the instruction at this offset of section number `section`.
     #[must_use]
     pub fn at(&self, section: usize, offset: u64) -> Option<(String, u32)> {
-        let range = self.ranges.get(section)?;
-        let address = range.start.checked_add(offset)?;
-        if !range.contains(&address) {
-            return None;
-        }
+        let address = self.address(section, offset)?;
         let location = self.context.find_location(address).ok()??;
         Some((location.file?.to_string(), location.line?))
+    }
+
+    fn address(&self, section: usize, offset: u64) -> Option<u64> {
+        let range = self.ranges.get(section)?;
+        let address = range.start.checked_add(offset)?;
+        range.contains(&address).then_some(address)
     }
 }
 

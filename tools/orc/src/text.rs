@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::claim::Claims;
+use crate::claim::{Claim, Claims};
 
 /// One text section.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +30,23 @@ pub struct TextSection {
     pub fixups: Vec<Fixup>,
     /// Data in the text (mapping symbol `$d`), sorted: no instructions there.
     pub data: Vec<Range<u64>>,
+}
+
+impl TextSection {
+    /// The function that an offset is in.
+    #[must_use]
+    pub fn function_at(&self, offset: u64) -> Option<&Function> {
+        let after = self.functions.partition_point(|f| f.start <= offset);
+        let function = self.functions.get(after.checked_sub(1)?)?;
+        (offset < function.end).then_some(function)
+    }
+
+    /// The instruction at an offset.
+    #[must_use]
+    pub fn word(&self, offset: u64) -> Option<u32> {
+        let bytes = self.bytes.get(usize::try_from(offset).ok()?..)?;
+        Some(u32::from_le_bytes(*bytes.first_chunk()?))
+    }
 }
 
 /// Where a relocated branch goes.
@@ -80,6 +97,18 @@ pub struct Function {
     pub kind: Kind,
     /// Its CFI; `None` when nothing describes it.
     pub claims: Option<Claims>,
+}
+
+impl Function {
+    /// What the CFI claims at an offset inside it.
+    #[must_use]
+    pub fn claim_at(&self, offset: u64) -> Option<&Claim> {
+        let Some(Claims::Rows(rows)) = &self.claims else {
+            return None;
+        };
+        let after = rows.partition_point(|claim| claim.start <= offset);
+        rows.get(after.checked_sub(1)?)
+    }
 }
 
 /// How the symbol table types a function.

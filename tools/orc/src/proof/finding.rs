@@ -6,6 +6,7 @@
 use std::fmt;
 
 use orc::rule::{Frame, Rule};
+use serde::Serialize;
 
 use crate::claim::Claim;
 
@@ -22,7 +23,7 @@ pub struct Proof {
 }
 
 /// How much of a function, or of several, was proved.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Instructions that CFI describes.
     pub instructions: u64,
@@ -131,6 +132,37 @@ impl Class {
             Self::FallsThrough => "falls-through",
             Self::BadCfi => "bad-cfi",
             Self::Unreached => "unreached",
+        }
+    }
+
+    /// What is wrong, in a sentence.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::EarlyRow => {
+                "the row describes the state after an instruction that is not executed yet"
+            }
+            Self::LateRow => {
+                "the row describes the state before an instruction that is executed already"
+            }
+            Self::CallWithoutFrame => {
+                "the row says that x30 holds the return address, and it does not"
+            }
+            Self::WrongCfa => "the CFA is not where the row says",
+            Self::WrongReturnAddress => "the return address is not where the row says",
+            Self::WrongCallerFp => "the caller's x29 is not where the row says",
+            Self::NotExpressible => "the row is true, and no ORC table can say it",
+            Self::WrongReturn => {
+                "a return with SP, x29 or the return address not those of the entry"
+            }
+            Self::WrongTailCall => {
+                "a branch to another function in a state that it does not expect"
+            }
+            Self::FallsThrough => "control runs over the end of the function",
+            Self::BadCfi => "the CFI says what no row can hold",
+            Self::Unreached => {
+                "no direct branch leads there, and no indirect one agrees with the row"
+            }
         }
     }
 }

@@ -14,7 +14,6 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use crate::claim::{Claim, Claims};
 use crate::text::{Function, Kind, TextSection};
 
 use super::body::Body;
@@ -161,7 +160,7 @@ impl<'a> Prover<'a> {
     /// plain entry, or what is entered has no row that depends on it.
     pub(super) fn entrance(&self, to: u64, facts: &Facts) -> Option<Entrance> {
         let function = &self.text.functions[self.function_at(to)?];
-        let claim = claim_at(function, to)?;
+        let claim = function.claim_at(to)?;
         let is_plain_entry = to == function.start && judge::is_entry(claim);
         (!is_plain_entry).then(|| Entrance {
             to,
@@ -186,7 +185,7 @@ impl<'a> Prover<'a> {
                 entrance: None,
             };
         }
-        let claim = claim_at(function, to);
+        let claim = function.claim_at(to);
         let is_plain_entry = to == function.start && claim.is_none_or(judge::is_entry);
         let is_allowed = match claim {
             Some(claim) if !is_plain_entry => judge::implies(facts, claim).is_ok(),
@@ -216,13 +215,4 @@ pub(super) struct Escape {
 /// leads to counts as [`Facts::NONE`], see `unproved`.)
 fn has_no_row(function: &Function) -> bool {
     function.claims.is_none() && function.kind == Kind::Code
-}
-
-/// The claim of a function at an offset inside it.
-fn claim_at(function: &Function, offset: u64) -> Option<&Claim> {
-    let Some(Claims::Rows(rows)) = &function.claims else {
-        return None;
-    };
-    let after = rows.partition_point(|claim| claim.start <= offset);
-    rows.get(after.checked_sub(1)?)
 }

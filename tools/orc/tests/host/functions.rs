@@ -15,6 +15,17 @@ type Found = (String, u64, u64, Kind, bool);
 /// add x0, x0, x0
 const ADD: u32 = 0x8b00_0000;
 
+/// A kernel whose `.text` is these words, and these symbols in it.
+fn text(words: &[u32], symbols: &[(&str, u8, u64, u64)]) -> Elf {
+    let mut elf = kernel(None);
+    elf.sections[1].data = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    elf.symbols.truncate(1);
+    for (name, info, offset, size) in symbols {
+        elf.symbol(name, *info, 1, TEXT + offset, *size);
+    }
+    elf
+}
+
 /// Name, range, kind, and whether there is CFI, in a `.text` of 16 additions.
 fn found(symbols: &[(&str, u8, u64, u64)], fdes: &[(u64, u32)]) -> Vec<Found> {
     found_in(&[ADD; 16], symbols, fdes)
@@ -22,17 +33,12 @@ fn found(symbols: &[(&str, u8, u64, u64)], fdes: &[(u64, u32)]) -> Vec<Found> {
 
 /// The same, in a `.text` of these words.
 fn found_in(words: &[u32], symbols: &[(&str, u8, u64, u64)], fdes: &[(u64, u32)]) -> Vec<Found> {
-    let mut elf = kernel(None);
-    elf.sections[1].data = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let mut elf = text(words, symbols);
     let mut frame = EhFrame::new(false);
     for (start, len) in fdes {
         frame.fde(*start as i64 - 0x1000, *len, &[]);
     }
     elf.sections[2].data = frame.bytes;
-    elf.symbols.truncate(1);
-    for (name, info, offset, size) in symbols {
-        elf.symbol(name, *info, 1, TEXT + offset, *size);
-    }
     let file = elf.build();
     let input = Input::read(&file).unwrap();
     let functions = input.texts[0].text.functions.iter();
@@ -254,13 +260,7 @@ fn foreign_text_can_be_looked_at() {
         ("__hyp_text_end", GLOBAL_NOTYPE, 48, 0),
         ("hyp", GLOBAL_FUNC, 24, 8),
     ];
-    let mut elf = kernel(None);
-    elf.sections[1].data = NOP.to_le_bytes().repeat(16);
-    elf.symbols.truncate(1);
-    for (name, info, offset, size) in symbols {
-        elf.symbol(name, info, 1, TEXT + offset, size);
-    }
-    let file = elf.build();
+    let file = text(&[NOP; 16], &symbols).build();
     let has_hyp = |input: Input<'_>| {
         let mut functions = input.texts[0].text.functions.iter();
         functions.any(|f| f.name == "hyp")
