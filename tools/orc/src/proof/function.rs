@@ -285,12 +285,30 @@ impl<'j, 'a> Judge<'j, 'a> {
             return Class::LateRow;
         }
         if implied(at.checked_sub(1).and_then(|before| claims.get(before))) {
-            Class::EarlyRow
+            // An epilogue leads back to the row of the entry.
+            match facts.is_entry_state(Reg::X30) && self.was_true(index) {
+                true => Class::LateRow,
+                false => Class::EarlyRow,
+            }
         } else if implied(claims.get(at + 1)) {
             Class::LateRow
         } else {
             class
         }
+    }
+
+    /// Whether the claim at `index` was proved at the instruction before, or would
+    /// have been if it were not late there already.
+    fn was_true(&self, index: usize) -> bool {
+        let claim = self.body.claim(index);
+        let Some(before) = index.checked_sub(1) else {
+            return false;
+        };
+        let is_late = self.findings.last().is_some_and(|(next, last)| {
+            *next == index && last.class == Class::LateRow && last.claim.as_ref() == claim
+        });
+        let is_proved = self.rules[before] != NOT_PROVED && self.body.claim(before) == claim;
+        is_late || (is_proved && self.body.insn(before).flow == Flow::Next)
     }
 
     /// Adds to the finding that ends just before `index`, or starts one.

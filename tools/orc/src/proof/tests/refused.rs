@@ -25,7 +25,7 @@ fn finds_a_row_that_is_one_instruction_late() {
     assert_eq!(findings(&late), [(1, 1, Class::LateRow)]);
     assert_eq!(rows(&late)[..2], [(0, ENTRY), (1, NOT_PROVED)]);
     let epilogue = proof(&WORDS, &[(0, sp(0)), (1, BODY)]);
-    assert_eq!(findings(&epilogue), [(4, 1, Class::EarlyRow)]);
+    assert_eq!(findings(&epilogue), [(4, 1, Class::LateRow)]);
 }
 
 #[test]
