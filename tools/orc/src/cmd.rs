@@ -2,7 +2,6 @@
 
 //! The command line: one module a command.
 
-use std::io::Write as _;
 use std::sync::OnceLock;
 
 use clap::{Parser, Subcommand};
@@ -10,6 +9,7 @@ use clap::{Parser, Subcommand};
 use crate::error::Error;
 use crate::progress::Verbosity;
 
+mod check;
 mod dump;
 mod gen;
 mod stat;
@@ -35,6 +35,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Check(check::Arguments),
     Gen(gen::Arguments),
     Dump(dump::Arguments),
     Stat(stat::Arguments),
@@ -48,6 +49,7 @@ Examples:
   orctool gen vmlinux.tmp -o orc.o     tables to link into the kernel
   orctool gen --fill vmlinux           check and complete them after the link
   orctool gen --module ext4.ko         tables into a module
+  orctool check vmlinux *.ko           where CFI and instructions differ
   orctool dump vmlinux schedule        the rows of a function
   orctool stat vmlinux                 coverage and sizes";
 
@@ -88,6 +90,7 @@ pub fn run() -> u8 {
         _ => Verbosity::Normal,
     };
     let result = match arguments.command {
+        Command::Check(arguments) => check::run(&arguments, verbosity),
         Command::Gen(arguments) => gen::run(&arguments, verbosity),
         Command::Dump(arguments) => dump::run(&arguments, verbosity),
         Command::Stat(arguments) => stat::run(&arguments, verbosity),
@@ -104,7 +107,16 @@ pub fn run() -> u8 {
 
 /// Prints a command's output. A reader that has gone away (`| head`) is no error.
 fn print(text: &str) -> Result<(), Error> {
-    let mut out = std::io::stdout().lock();
+    print_to(std::io::stdout().lock(), text)
+}
+
+/// The same for text with colours: they are taken out unless a person who wants
+/// them (`NO_COLOR`) sees it at a terminal that has them.
+fn print_styled(text: &str) -> Result<(), Error> {
+    print_to(anstream::AutoStream::auto(std::io::stdout().lock()), text)
+}
+
+fn print_to(mut out: impl std::io::Write, text: &str) -> Result<(), Error> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Error::io("standard output".as_ref())(e))

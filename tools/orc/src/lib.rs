@@ -10,6 +10,7 @@
 
 mod branch;
 pub mod cfi;
+pub mod check;
 pub mod claim;
 pub mod cmd;
 pub mod disasm;

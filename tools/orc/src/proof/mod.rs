@@ -30,5 +30,11 @@ mod unreached;
 pub use finding::{Class, Counts, Finding, Proof};
 pub use section::Prover;
 
+/// Whether the facts imply all that a claim says.
+#[must_use]
+pub fn implies(facts: &facts::Facts, claim: &crate::claim::Claim) -> bool {
+    judge::implies(facts, claim).is_ok()
+}
+
 #[cfg(test)]
 mod tests;

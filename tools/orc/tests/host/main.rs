@@ -4,6 +4,7 @@
 
 mod assemble;
 mod cfi;
+mod check;
 mod cli;
 mod elf;
 mod functions;

@@ -2,13 +2,15 @@
 
 //! Files cut off and corrupted everywhere: an error or an answer, never a panic.
 
+use orctool::check::baseline::Baseline;
+use orctool::check::{detail, report, File};
 use orctool::emit;
 use orctool::input::Input;
 use orctool::stat::Stat;
 use orctool::tables;
 
 use crate::assemble::{kernel, module};
-use crate::cli;
+use crate::{check, cli};
 
 /// All that is done with a file; whether it could be read.
 fn use_it(file: &[u8]) -> bool {
@@ -30,11 +32,14 @@ fn use_it(file: &[u8]) -> bool {
 }
 
 fn fixtures() -> Vec<(&'static str, Vec<u8>)> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/clang.o");
+    let fixture = |name: &str| {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/");
+        std::fs::read(format!("{directory}{name}")).unwrap()
+    };
     vec![
         ("module", module().build()),
         ("kernel", kernel(Some(&[0; 64])).build()),
-        ("clang", std::fs::read(path).unwrap()),
+        ("clang", fixture("clang.o")),
     ]
 }
 
@@ -91,6 +96,31 @@ fn no_wrong_byte_panics() {
             }
         }
     });
+}
+
+#[test]
+fn no_wrong_byte_panics_in_a_check() {
+    on_one_thread(|| {
+        let file = check::all().build();
+        let mut changed = file.clone();
+        for at in 0..file.len() {
+            let values = [0x00, 0x01, 0x7f, 0x80, 0xff, file[at] ^ 0x04];
+            changed[at] = values[at % values.len()];
+            check_it(&changed);
+            changed[at] = file[at];
+        }
+    });
+}
+
+fn check_it(file: &[u8]) {
+    let Ok(input) = Input::read_all_text(file) else {
+        return;
+    };
+    let mut checked = File::check("file", &input, || ());
+    detail::add(&input, checked.findings.iter_mut());
+    let checked = [checked];
+    let _ = report::text(&checked);
+    let _ = Baseline::of(&checked);
 }
 
 #[test]
