@@ -82,8 +82,8 @@ pub fn add<'f>(input: &Input<'_>, findings: impl Iterator<Item = &'f mut Diverge
 struct Describer<'d> {
     input: &'d Input<'d>,
     lines: Option<Lines<'d>>,
-    /// What the section `.comment` says of compilers.
-    comment: Option<String>,
+    /// The compilers that the section `.comment` names.
+    comment: Vec<String>,
 }
 
 impl Describer<'_> {
@@ -93,21 +93,39 @@ impl Describer<'_> {
         let at = lines.and_then(|lines| lines.at(text.section, place.section_offset));
         let unit = lines.and_then(|lines| lines.unit(text.section, place.section_offset));
         let producer = unit.as_ref().map(|unit| printable(&unit.producer));
-        let compiler = producer.as_deref().map(without_options);
+        let language = unit.and_then(|unit| unit.language);
+        let language = language.or_else(|| is_rust(&place.symbol).then(|| "Rust".into()));
         Some(Detail {
             source: at.map(|(file, line)| Source {
                 file: printable(&file),
                 line,
             }),
-            compiler: compiler
-                .or(self.comment.as_deref())
-                .unwrap_or("unknown compiler")
-                .to_string(),
-            language: unit.and_then(|unit| unit.language),
+            compiler: match &producer {
+                Some(producer) => without_options(producer).to_string(),
+                None => self.likely_compiler(&place.symbol),
+            },
             producer,
+            language,
             listing: listing(&text.text, place, instructions),
         })
     }
+
+    /// The compiler, without DWARF: what made a symbol of Rust's mangling is known
+    /// where only one Rust compiler is named; else it may be any of those named.
+    fn likely_compiler(&self, symbol: &str) -> String {
+        let rust = self.comment.iter().filter(|name| name.contains("rustc"));
+        let rust: Vec<&String> = rust.collect();
+        match rust[..] {
+            [only] if is_rust(symbol) => only.clone(),
+            _ if self.comment.is_empty() => "unknown compiler".into(),
+            _ => self.comment.join(" or "),
+        }
+    }
+}
+
+/// Whether a symbol is of Rust's own mangling (v0).
+fn is_rust(symbol: &str) -> bool {
+    symbol.starts_with("_R")
 }
 
 /// GCC's producer ends with its options.
@@ -116,16 +134,17 @@ fn without_options(producer: &str) -> &str {
 }
 
 /// The compilers that `.comment` names, each once. Linkers name themselves, too.
-fn comment(image: &Image<'_>) -> Option<String> {
-    let section = image.section(".comment")?;
-    let strings = section.data.split(|byte| *byte == 0);
+fn comment(image: &Image<'_>) -> Vec<String> {
+    let section = image.section(".comment");
+    let strings = section.map_or(&[][..], |section| section.data);
     let mut names: Vec<String> = strings
+        .split(|byte| *byte == 0)
         .map(|string| printable(&String::from_utf8_lossy(string)))
         .filter(|name| !name.is_empty() && !name.starts_with("Linker:"))
         .collect();
     names.sort();
     names.dedup();
-    (!names.is_empty()).then(|| names.join(" or "))
+    names
 }
 
 /// The instructions affected and some around them; of many only the ends.

@@ -132,11 +132,11 @@ fn write_group(out: &mut String, key: &Key<'_>, group: &Group<'_>) {
         let claim = found.claim.as_deref().unwrap_or("nothing");
         let _ = writeln!(
             out,
-            "* `{}+{:#x}` ({file}{}), {} instructions: claims `{claim}`, should be `{}`",
+            "* `{}+{:#x}` ({file}{}), {}: claims `{claim}`, should be `{}`",
             place.symbol,
             place.offset,
             source(found.detail.as_ref()),
-            found.instructions,
+            text::instructions(found.instructions),
             found.should.as_deref().unwrap_or("no row"),
         );
     }
@@ -148,20 +148,25 @@ fn write_divergence(out: &mut String, file: &str, found: &Divergence) {
     let _ = writeln!(out, "\n### `{}+{:#x}`\n", place.symbol, place.offset);
     let _ = writeln!(
         out,
-        "{file}: {}+{:#x}{}; {} instructions.\n",
+        "{file}: {}+{:#x}{}; {}.\n",
         place.section,
         place.section_offset,
         source(detail),
-        found.instructions,
+        text::instructions(found.instructions),
     );
-    let mut row = |name: &str, what: Option<&str>| {
+    let mut row = |name: &str, what: Option<&str>, other: &str| {
         let what = what.filter(|what| !what.is_empty());
-        let what = what.map_or("nothing".to_string(), |what| format!("`{what}`"));
+        let what = what.map_or(other.to_string(), |what| format!("`{what}`"));
         let _ = writeln!(out, "* {name}: {what}");
     };
-    row("the CFI claims", found.claim.as_deref());
-    row("what holds", Some(&found.facts));
-    row("the row should be", found.should.as_deref());
+    row("the CFI claims", found.claim.as_deref(), "nothing");
+    row(
+        "what holds",
+        Some(&found.facts),
+        "nothing known: not reached",
+    );
+    let none = "none that what holds would imply";
+    row("the row should be", found.should.as_deref(), none);
     let _ = writeln!(out, "* cause, perhaps: {} ({})", found.cause, found.reason);
     if let Some(detail) = detail {
         out.push_str("\n```\n");

@@ -54,7 +54,7 @@ pub fn divergence(out: &mut String, file: &str, found: &Divergence) {
         found
             .should
             .as_deref()
-            .unwrap_or("no row: the facts imply none"),
+            .unwrap_or("none that the facts imply"),
     );
     line(
         "cause",
@@ -76,7 +76,7 @@ fn address(file: &str, found: &Divergence) -> String {
     }
 }
 
-fn instructions(count: u64) -> String {
+pub(super) fn instructions(count: u64) -> String {
     match count {
         1 => "1 instruction".into(),
         count => format!("{count} instructions"),

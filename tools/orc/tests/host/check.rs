@@ -549,6 +549,33 @@ fn source_and_compiler_come_from_dwarf() {
     );
 }
 
+#[test]
+fn without_dwarf_the_compiler_is_one_of_those_named() {
+    let compilers = |symbol: &'static str, comment: &[u8]| {
+        let mut elf = object(&[framed(symbol, 2, 2)]);
+        let section = elf.sections.iter_mut().find(|s| s.name == ".comment");
+        section.unwrap().data = comment.to_vec();
+        let bench = Bench::new();
+        bench.write("x.o", elf.build());
+        let found = &bench.json(&["x.o"])["files"][0]["findings"][0];
+        (found["compiler"].clone(), found["language"].clone())
+    };
+    let both = b"rustc version 1\0clang version 2\0rustc version 1\0";
+    let any = "clang version 2 or rustc version 1".into();
+    assert_eq!(compilers("c", both), (any, Value::Null));
+    let rust = ("rustc version 1".into(), "Rust".into());
+    assert_eq!(compilers("_RNvC1x1y", both), rust);
+    let two = ("rustc version 1 or rustc version 2".into(), "Rust".into());
+    assert_eq!(
+        compilers("_RNvC1x1y", b"rustc version 2\0rustc version 1"),
+        two
+    );
+    assert_eq!(
+        compilers("c", b"\0"),
+        ("unknown compiler".into(), Value::Null)
+    );
+}
+
 /// A baseline of these functions, made by the tool.
 fn with_baseline(functions: &[Described]) -> Bench {
     let bench = Bench::new();

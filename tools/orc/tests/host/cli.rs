@@ -71,6 +71,7 @@ fn version_names_the_format() {
 fn help_has_examples() {
     for arguments in [
         &["--help"][..],
+        &["check", "--help"],
         &["gen", "--help"],
         &["dump", "--help"],
         &["stat", "--help"],
