@@ -76,6 +76,9 @@ take_lock "$KERNEL_OUT.lock" "$KERNEL_OUT"
 need_space "$BUILD" 2500 "the kernel's objects"
 kernel_make_args
 configure
+# kbuild does not know that tables are out of date when orctool is.
+find "$KERNEL_OUT" "$selftests" \( -name '*.ko' -o -name vmlinux -o -name vmlinux.unstripped \) -type f \
+	! -newer "$ORCTOOL" -delete
 # shellcheck disable=SC2086 # a list of words
 STEP_EXPECTED=$EXPECTED step "kernel: building with $(kernel_cc)" "kernel-$COMPILER$KERNEL_VARIANT" \
 	"${KERNEL_MAKE[@]}" ${KERNEL_TARGETS:-Image modules}
