@@ -10,6 +10,10 @@ use crate::claim::{Claim, Claims, Location};
 use crate::input::Input;
 use crate::tables::Described;
 
+mod leaves;
+
+pub use leaves::{refused, Refused, WithoutRow};
+
 /// Coverage and sizes of a file's tables.
 #[derive(Debug, Serialize)]
 pub struct Stat {
@@ -42,6 +46,11 @@ pub struct Section {
     pub functions_without_cfi: usize,
     /// Its instructions by what their row says.
     pub instructions: Instructions,
+    /// What the proof of leaves adds to CFI.
+    pub bytes_without_row: WithoutRow,
+    /// The functions without CFI that are no leaves, if they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Vec<Refused>>,
     /// Rows of its table.
     pub rows: usize,
     /// Distinct rules of its table.
@@ -101,7 +110,8 @@ impl Instructions {
 impl Stat {
     /// Counts.
     pub fn new(input: &Input<'_>, tables: &[Described<'_>]) -> Self {
-        let sections: Vec<Section> = tables.iter().map(Section::new).collect();
+        let has_cfi = input.cfi.is_some();
+        let sections: Vec<Section> = tables.iter().map(|t| Section::new(t, has_cfi)).collect();
         let sframe = input.image.section(".sframe");
         let estimate = input.cfi.as_ref().map(|cfi| {
             let described = |entry: &&Cfi| tables.iter().any(|t| t.text.section == entry.section);
@@ -121,7 +131,7 @@ impl Stat {
 }
 
 impl Section {
-    fn new(table: &Described<'_>) -> Self {
+    fn new(table: &Described<'_>, has_cfi: bool) -> Self {
         let rows = &table.rows.rows;
         let mut instructions = Instructions::default();
         for (number, (at, rule)) in rows.iter().enumerate() {
@@ -136,6 +146,8 @@ impl Section {
             functions: functions.len(),
             functions_without_cfi: functions.iter().filter(|f| f.claims.is_none()).count(),
             instructions,
+            bytes_without_row: WithoutRow::new(&table.rows, functions, has_cfi),
+            refused: None,
             rows: rows.len(),
             rules: table.rules,
             table_bytes: table.bytes,

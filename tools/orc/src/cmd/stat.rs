@@ -12,7 +12,7 @@ use crate::elf::load::{is_no_dwarf, load};
 use crate::error::Error;
 use crate::input::Input;
 use crate::progress::Verbosity;
-use crate::stat::{Section, Stat};
+use crate::stat::{refused, Section, Stat};
 use crate::tables;
 
 /// Print what the tables cover and how large they are
@@ -24,10 +24,15 @@ use crate::tables;
 #[command(after_help = "\
 Examples:
   orctool stat vmlinux
+  orctool stat --refused vmlinux
   orctool stat --json ext4.ko")]
 pub(super) struct Arguments {
     /// vmlinux, FILE.ko or FILE.o
     elf: PathBuf,
+
+    /// Also list the functions without CFI that are no leaves, and why
+    #[arg(long)]
+    refused: bool,
 
     /// One JSON object instead of text
     #[arg(long)]
@@ -39,7 +44,16 @@ pub(super) fn run(arguments: &Arguments, _: Verbosity) -> Result<Outcome, Error>
     let data = load(file, is_no_dwarf)?;
     let input = Input::read(&data).map_err(|e| e.in_file(file))?;
     let tables = tables::of(&input).map_err(|e| e.in_file(file))?;
-    let stat = Stat::new(&input, &tables);
+    let mut stat = Stat::new(&input, &tables);
+    if arguments.refused {
+        if input.cfi.is_none() {
+            let what = format!("{}: no CFI, so nothing to prove", file.display());
+            return Err(Error::Usage(what));
+        }
+        for (section, table) in stat.sections.iter_mut().zip(&tables) {
+            section.refused = Some(refused(table.text));
+        }
+    }
     if arguments.json {
         let json = serde_json::to_string_pretty(&stat);
         let json = json.map_err(|e| Error::Usage(e.to_string()))?;
@@ -80,10 +94,26 @@ fn coverage(out: &mut String, section: &Section) {
         let percent = count as f64 * 100.0 / all;
         let _ = writeln!(out, "  {name:<28} {count:>10} instructions {percent:7.3} %");
     }
+    let without = section.bytes_without_row;
+    if let Some(by_cfi) = without.by_cfi_alone {
+        let _ = writeln!(
+            out,
+            "  {} bytes without a usable row besides holes; {by_cfi} if leaves were not proved",
+            without.with_leaves
+        );
+    }
     let per_row = section.table_bytes as f64 / section.rows.max(1) as f64;
     let _ = writeln!(
         out,
         "  {} rows, {} rules, {} bytes of table, {per_row:.2} bytes a row",
         section.rows, section.rules, section.table_bytes
     );
+    for refused in section.refused.iter().flatten() {
+        let (symbol, address, bytes) = (&refused.symbol, refused.address, refused.bytes);
+        let _ = writeln!(
+            out,
+            "  {address:016x} {bytes:6} {symbol:<40} {}",
+            refused.why
+        );
+    }
 }

@@ -10,6 +10,8 @@ use serde::Serialize;
 
 use crate::claim::Claim;
 
+use super::no_leaf::NoLeaf;
+
 /// The result for one function.
 #[derive(Clone, Debug, Default)]
 pub struct Proof {
@@ -20,6 +22,8 @@ pub struct Proof {
     pub findings: Vec<Finding>,
     /// How much was proved.
     pub counts: Counts,
+    /// Why a function without CFI got no row.
+    pub no_leaf: Option<NoLeaf>,
 }
 
 /// How much of a function, or of several, was proved.

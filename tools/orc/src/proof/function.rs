@@ -123,6 +123,7 @@ pub(super) fn refuse(prover: &Prover<'_>, body: &Body<'_>) -> Analysis {
                 unproved: instructions,
                 ..Counts::default()
             },
+            no_leaf: None,
         },
         escapes: ways_out(prover, body),
     }
@@ -368,6 +369,7 @@ impl<'j, 'a> Judge<'j, 'a> {
                 rows,
                 findings,
                 counts: self.counts,
+                no_leaf: None,
             },
             escapes: self.escapes,
         }

@@ -15,6 +15,7 @@ use super::finding::{Counts, Proof};
 use super::flow::{self, Blocks, Next, Outcome};
 use super::function::Analysis;
 use super::insn::{Flow, Reg};
+use super::no_leaf::NoLeaf;
 use super::section::{Entrance, Prover};
 use super::unproved::ways_out;
 use super::unreached::roots;
@@ -33,10 +34,13 @@ pub(super) fn analyze(
         outcome: Outcome::default(),
         entered: 0,
     };
-    let is_leaf = function.kind == Kind::Func && body.len() != 0 && leaf.holds(entrances);
+    let result = match function.kind {
+        Kind::Func if body.len() != 0 => leaf.holds(entrances),
+        _ => Err(NoLeaf::Code),
+    };
     let count = body.len() as u64;
-    let (rule, counts) = match is_leaf {
-        true => (
+    let (rule, counts) = match result {
+        Ok(()) => (
             Rule::Frame(Frame::ENTRY),
             Counts {
                 leaf: count,
@@ -45,7 +49,7 @@ pub(super) fn analyze(
                 ..Counts::default()
             },
         ),
-        false => (
+        Err(_) => (
             Rule::Unreliable(Undescribed::NoCfi),
             Counts {
                 undescribed: count,
@@ -58,10 +62,11 @@ pub(super) fn analyze(
             rows: rows(&body, rule),
             findings: Vec::new(),
             counts,
+            no_leaf: result.err(),
         },
-        escapes: match is_leaf {
-            true => leaf.escapes,
-            false => ways_out(prover, &body),
+        escapes: match result {
+            Ok(()) => leaf.escapes,
+            Err(_) => ways_out(prover, &body),
         },
     }
 }
@@ -94,14 +99,16 @@ struct Leaf<'l, 'a> {
 }
 
 impl Leaf<'_, '_> {
-    fn holds(&mut self, entrances: &[Entrance]) -> bool {
+    fn holds(&mut self, entrances: &[Entrance]) -> Result<(), NoLeaf> {
         let body = self.body;
         let mut blocks = Blocks::new(body);
         blocks.enter(0, &Facts::entry());
         for entrance in entrances {
             match body.index(entrance.to) {
-                Some(index) => blocks.enter(index, &entrance.facts),
-                None => return false,
+                Some(index) if entrance.facts.is_entry_state(Reg::X30) => {
+                    blocks.enter(index, &entrance.facts);
+                }
+                _ => return Err(NoLeaf::EnteredInside),
             }
         }
         blocks.run();
@@ -117,31 +124,34 @@ impl Leaf<'_, '_> {
             }
             blocks.run();
         }
-        let mut holds = true;
-        blocks.each(|index, facts| holds = holds && self.holds_at(index, facts));
-        holds
+        let mut result = Ok(());
+        blocks.each(|index, facts| result = result.and_then(|()| self.holds_at(index, facts)));
+        result
     }
 
-    fn holds_at(&mut self, index: usize, facts: &Facts) -> bool {
-        if self.body.is_data(index) || !facts.is_entry_state(Reg::X30) {
-            return false;
+    fn holds_at(&mut self, index: usize, facts: &Facts) -> Result<(), NoLeaf> {
+        if self.body.is_data(index) {
+            return Err(NoLeaf::RunsOn);
+        }
+        if !facts.is_entry_state(Reg::X30) {
+            return Err(NoLeaf::ChangesFrame);
         }
         let patched = self.body.variants(index).iter();
         for insn in std::iter::once(self.body.insn(index)).chain(patched) {
-            let is_allowed = match insn.flow {
-                Flow::Call(_) | Flow::IndirectCall | Flow::ExceptionReturn => false,
-                Flow::Return(reg) => facts.is_entry_state(reg),
-                _ => true,
-            };
-            if !is_allowed {
-                return false;
+            match insn.flow {
+                Flow::Call(_) | Flow::IndirectCall => return Err(NoLeaf::Calls),
+                Flow::ExceptionReturn => return Err(NoLeaf::ReturnsElsewhere),
+                Flow::Return(reg) if !facts.is_entry_state(reg) => {
+                    return Err(NoLeaf::ReturnsElsewhere);
+                }
+                _ => {}
             }
         }
         self.leaves(index, facts)
     }
 
     /// Whether what the instruction at `index` leads to outside may be entered so.
-    fn leaves(&mut self, index: usize, facts: &Facts) -> bool {
+    fn leaves(&mut self, index: usize, facts: &Facts) -> Result<(), NoLeaf> {
         let mut after = facts.clone();
         flow::execute(self.body, index, &mut after, &mut self.outcome);
         let mut ways: Vec<(Option<u64>, Facts)> = Vec::new();
@@ -158,17 +168,20 @@ impl Leaf<'_, '_> {
                     let escape = self.prover.falls_to(self.body.function.end, &after);
                     self.escapes.extend(escape.entrance);
                     if !escape.is_allowed {
-                        return false;
+                        return Err(NoLeaf::RunsOn);
                     }
                 }
-                next if self.body.is_data(next) => return false,
+                next if self.body.is_data(next) => return Err(NoLeaf::RunsOn),
                 _ => {}
             }
         }
-        ways.into_iter().all(|(to, facts)| {
+        for (to, facts) in ways {
             let escape = self.prover.escape(to, &facts);
             self.escapes.extend(escape.entrance);
-            escape.is_allowed
-        })
+            if !escape.is_allowed {
+                return Err(NoLeaf::BranchesOut);
+            }
+        }
+        Ok(())
     }
 }

@@ -23,11 +23,13 @@ mod function;
 pub mod insn;
 mod judge;
 mod leaf;
+mod no_leaf;
 pub mod section;
 mod unproved;
 mod unreached;
 
 pub use finding::{Class, Counts, Finding, Proof};
+pub use no_leaf::NoLeaf;
 pub use section::Prover;
 
 /// Whether the facts imply all that a claim says.

@@ -17,7 +17,7 @@ use orc::rule::{Cfa, CfaBase, Frame, Location, Rule, Undescribed, X29};
 use crate::claim::{Claim, Claims};
 use crate::text::{Function, Kind, TextSection};
 
-use super::{Class, Proof, Prover};
+use super::{Class, NoLeaf, Proof, Prover};
 
 /// A claim without its place.
 #[derive(Clone, Copy)]

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::assemble::{kernel, module, Elf, ALLOC, NOP, PROGBITS, REL};
+use crate::assemble::{kernel, module, Elf, ALLOC, GLOBAL_FUNC, NOP, PROGBITS, REL, TEXT};
 
 /// Runs the tool: exit status, standard output, standard error.
 pub fn orctool(arguments: &[&str]) -> (i32, String, String) {
@@ -332,6 +332,65 @@ fn stat_counts_every_instruction() {
     let (status, out, _) = orctool(&["stat", &vmlinux]);
     assert_eq!(status, 0);
     assert!(out.contains("bytes a row"), "{out}");
+}
+
+/// A kernel with a leaf of two instructions, and two that are none.
+fn kernel_with_assembly(table: Option<&[u8]>) -> Elf {
+    let mut elf = kernel(table);
+    elf.symbol("traps", GLOBAL_FUNC, 1, TEXT + 32, 8);
+    elf
+}
+
+#[test]
+fn stat_says_what_the_proof_of_leaves_adds() {
+    let files = Files::new();
+    let unlinked = files.write("vmlinux.tmp", &kernel_with_assembly(None).build());
+    let object = files.path("orc.o");
+    orctool(&["gen", &unlinked, "-o", object.to_str().unwrap()]);
+    // The table is the same whether it is there or made for the purpose.
+    let linked = kernel_with_assembly(Some(&table_of(&object)));
+    let linked = files.write("vmlinux", &linked.build());
+    for file in [&unlinked, &linked] {
+        let (status, out, err) = orctool(&["stat", "--json", "--refused", file]);
+        assert_eq!(status, 0, "{err}");
+        let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+        let section = &json["sections"][0];
+        // The two that trap and the two that are foreign; before, the leaf too.
+        assert_eq!(section["bytes_without_row"]["with_leaves"], 16);
+        assert_eq!(section["bytes_without_row"]["by_cfi_alone"], 24);
+        let refused = serde_json::json!([{
+            "symbol": "traps",
+            "address": TEXT + 32,
+            "bytes": 8,
+            "why": "runs over its end",
+        }]);
+        assert_eq!(section["refused"], refused);
+        let (_, text, _) = orctool(&["stat", "--refused", file]);
+        assert!(text.contains("16 bytes without a usable row"), "{text}");
+        assert!(text.contains("; 24 if leaves"), "{text}");
+        assert!(text.contains("8 traps") && text.contains("runs over its end"));
+        let (_, text, _) = orctool(&["stat", file]);
+        assert!(!text.contains("traps"), "{text}");
+    }
+}
+
+#[test]
+fn without_cfi_stat_does_not_know_what_leaves_add() {
+    let files = Files::new();
+    let unlinked = files.write("vmlinux.tmp", &kernel_with_assembly(None).build());
+    let object = files.path("orc.o");
+    orctool(&["gen", &unlinked, "-o", object.to_str().unwrap()]);
+    let mut stripped = kernel_with_assembly(Some(&table_of(&object)));
+    stripped.sections[2].name = ".stripped".into();
+    let stripped = files.write("vmlinux", &stripped.build());
+    let (status, out, _) = orctool(&["stat", "--json", &stripped]);
+    assert_eq!(status, 0);
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let without = &json["sections"][0]["bytes_without_row"];
+    assert_eq!(without["with_leaves"], 16);
+    assert!(without["by_cfi_alone"].is_null());
+    let (status, _, err) = orctool(&["stat", "--refused", &stripped]);
+    assert_eq!((status, err.lines().count()), (2, 1), "{err}");
 }
 
 #[test]

@@ -38,21 +38,47 @@ fn a_leaf_may_have_a_fixup_that_only_a_fault_reaches() {
 
 #[test]
 fn what_is_no_leaf_is_refused() {
-    for words in [
-        &[PUSH_16, POP_16, RET][..],
-        &[MOV_X19_LR, bl(1000), MOV_LR_X19, RET],
-        &[SUB_SP_16, ADD_SP_16, RET],
-        &[MOV_FP_X0, RET],
-        &[BLR_X1, RET],
-        &[NOP, RET_X9],
-        &[NOP, ERET],
+    use NoLeaf::{Calls, ChangesFrame, ReturnsElsewhere, RunsOn};
+    for (words, why) in [
+        (&[PUSH_16, POP_16, RET][..], ChangesFrame),
+        (&[MOV_X19_LR, bl(1000), MOV_LR_X19, RET], Calls),
+        (&[SUB_SP_16, ADD_SP_16, RET], ChangesFrame),
+        (&[MOV_FP_X0, RET], ChangesFrame),
+        (&[MOV_LR_X8, RET], ChangesFrame),
+        (&[BLR_X1, RET], Calls),
+        (&[NOP, RET_X9], ReturnsElsewhere),
+        (&[NOP, ERET], ReturnsElsewhere),
         // The last instruction runs into what is no function.
-        &[NOP, NOP],
+        (&[NOP, NOP], RunsOn),
+        (&[RET, cbz(-1)], RunsOn),
         // A block that nothing reaches is looked at all the same.
-        &[RET, PUSH_16, POP_16, RET],
+        (&[RET, PUSH_16, POP_16, RET], ChangesFrame),
     ] {
-        assert_eq!(rule(words), [(0, NO_CFI)], "{words:x?}");
+        let proof = Builder::default().assembly(words).proof();
+        assert_eq!(rows(&proof), [(0, NO_CFI)], "{words:x?}");
+        assert_eq!(proof.no_leaf, Some(why), "{words:x?}");
     }
+}
+
+#[test]
+fn a_leaf_may_not_run_into_its_data() {
+    let mut builder = Builder::default().assembly(&[LDR_X0, cbz(2), NOP, RET]);
+    builder.text.data.push(8..12);
+    assert_eq!(builder.proof().no_leaf, Some(NoLeaf::RunsOn));
+}
+
+#[test]
+fn a_leaf_may_not_branch_to_where_it_is_not_expected() {
+    let proofs = Builder::default()
+        .assembly(&[cbz(3), RET])
+        .function(
+            &[PUSH_16, NOP, POP_16, RET],
+            &[(0, sp(0)), (1, sp(16).record(16)), (3, sp(0))],
+        )
+        .prove();
+    assert_eq!(proofs[0].no_leaf, Some(NoLeaf::BranchesOut));
+    // Nor may it be gone on with there.
+    assert_eq!(findings(&proofs[1])[0].0, 3);
 }
 
 #[test]
@@ -62,6 +88,7 @@ fn code_without_conventions_is_refused() {
     let proof = builder.proof();
     assert_eq!(proof.rows, [(0, NO_CFI)]);
     assert_eq!(proof.counts.undescribed, 2);
+    assert_eq!(proof.no_leaf, Some(NoLeaf::Code));
 }
 
 #[test]

@@ -60,6 +60,7 @@ fn a_leaf_entered_in_another_state_is_none() {
         .function(&[SUB_SP_16, b(-3)], &[(0, sp(0)), (1, sp(16))])
         .prove();
     assert_eq!(rows(&wrong[0]), [(0, NO_CFI)]);
+    assert_eq!(wrong[0].no_leaf, Some(NoLeaf::EnteredInside));
 }
 
 #[test]
