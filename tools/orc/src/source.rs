@@ -167,6 +167,13 @@ mod tests {
                 assert!(file.ends_with("lines.c"), "{name}: {file}");
                 assert_eq!(line, expected, "{name} {text}");
             }
+            let text = image.sections.iter().position(|s| s.name == ".text");
+            let unit = lines.unit(text.unwrap(), 8).unwrap();
+            assert_eq!(unit.language.as_deref(), Some("C"), "{name}");
+            let is_gcc = unit.producer.starts_with("GNU C");
+            let is_clang = unit.producer.contains("clang version");
+            assert!(is_gcc || is_clang, "{name}: {}", unit.producer);
+            assert_eq!(lines.unit(0, 8), None, "not text");
             assert_eq!(lines.at(0, 8), None, "not text");
             for outside in [0x1000, u64::MAX, u64::MAX - 1] {
                 assert_eq!(lines.at(1, outside), None, "outside");
@@ -240,6 +247,7 @@ mod tests {
         if let Some(lines) = debug.as_ref().and_then(Lines::new) {
             for (text, _) in CALLS {
                 let _ = call(&changed, &lines, text);
+                let _ = lines.unit(1, 8);
             }
         }
     }

@@ -133,25 +133,47 @@ impl Scene<'_> {
         let first = self.finding.offset;
         let last = first.checked_add(self.finding.len)?.checked_sub(4)?;
         let late = self.last_true().and_then(|pivot| {
-            let movement = self.movement(pivot)?;
-            let what = format!("the row is that before {}", self.at(pivot));
-            Some((movement.late(), what))
+            let cause = self.movement(pivot)?.late();
+            Some(self.by(pivot, cause, "the row is that before"))
         });
         let early = || {
             let pivot = self.next_true()?.checked_sub(4)?;
-            let movement = self.movement(pivot)?;
-            let what = format!("the row is that after {}", self.at(pivot));
-            Some((movement.early(), what))
+            let cause = self.movement(pivot)?.early();
+            Some(self.by(pivot, cause, "the row is that after"))
         };
         let merged = || {
             let pivots = [first.checked_sub(4)?, last];
             let pivot = pivots
                 .into_iter()
                 .find(|pivot| self.misses_writeback(*pivot))?;
-            let what = format!("{} moves SP as well", self.at(pivot));
-            Some((Cause::MergedWriteback, what))
+            Some(self.merged(pivot))
         };
         late.or_else(early).or_else(merged)
+    }
+
+    /// The guess that the instruction at `pivot` accounts for it. Where that moves SP
+    /// beside an access that has nothing to do with the frame record, a compiler has
+    /// merged two instructions, and left the CFI where the second one was.
+    fn by(&self, pivot: u64, cause: Cause, what: &str) -> Guess {
+        match self.misses_writeback(pivot) && !self.accesses_record(pivot) {
+            true => self.merged(pivot),
+            false => (cause, format!("{what} {}", self.at(pivot))),
+        }
+    }
+
+    fn merged(&self, pivot: u64) -> Guess {
+        let what = format!("{} moves SP as well", self.at(pivot));
+        (Cause::MergedWriteback, what)
+    }
+
+    fn accesses_record(&self, pivot: u64) -> bool {
+        match self.insn(pivot).map(|insn| insn.step) {
+            Some(Step::Access(access)) => {
+                let is_frame = |reg: &Reg| [Reg::X29, Reg::X30].contains(reg);
+                access.data.iter().flatten().any(is_frame)
+            }
+            _ => false,
+        }
     }
 
     /// The last instruction before the finding with the same claim, and at which it is

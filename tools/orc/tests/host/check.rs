@@ -134,6 +134,22 @@ fn divergent() -> Vec<(Described, &'static str, &'static str)> {
             "late-row",
             "merged-writeback",
         ),
+        // sub sp, sp, #16; stp x0, x2, [sp], #16; nop; ret: as clang 19 compiles
+        // arm_smccc_hypervisor_has_uuid(), with the row changing after the NOP.
+        (
+            (
+                "merged_store",
+                vec![0xd100_43ff, 0xa881_0be0, NOP, RET],
+                Some(vec![
+                    op::advance(1),
+                    op::def_cfa_offset(16),
+                    op::advance(2),
+                    op::def_cfa_offset(0),
+                ]),
+            ),
+            "late-row",
+            "merged-writeback",
+        ),
         // mov x8, x30; bl .+4; mov x30, x8; ret
         (
             (
