@@ -10,6 +10,7 @@
 //!
 //! * [`format`]: the bytes of a table; [`rule`]: what one row says;
 //!   [`table`]: a checked table, and the lookup.
+//! * [`bpf`]: the rule for programs that no table describes.
 //! * [`machine`]: what the walk needs to be given; [`walk`]: the loop over the
 //!   steps; `step.rs`: one step, from a frame to its caller, and `stacks.rs`: the
 //!   order in which stacks may follow.
@@ -23,6 +24,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod bpf;
 pub mod format;
 pub mod machine;
 pub mod reason;

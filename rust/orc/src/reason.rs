@@ -137,6 +137,9 @@ reasons! {
     TaskRan = 32, "task ran during the walk", Kernel;
     /// The task has given its stack back.
     StackGone = 33, "task has no stack", Kernel;
+    /// BPF's, but not the body of a program: its prologue or epilogue, a
+    /// trampoline, a dispatcher.
+    BpfOther = 34, "bpf code outside a program's body", Machine;
 }
 
 impl Reason {

@@ -49,6 +49,31 @@ macro_rules! in_callee {
             callers: 3 [after_call(WORKER), after_call(KTHREAD), after_call(RET_FROM_FORK)] }
     };
 }
+/// Blocked in a call from a BPF program, which the worker has called.
+macro_rules! below_bpf {
+    ($name:literal, $program:expr) => {
+        Vector {
+            name: $name,
+            start: State::returns_to(after_call(SWITCH), BPF_SP - 32, BPF_SP - 32),
+            words: &[
+                FINAL,
+                KTHREAD_FRAME,
+                WORKER_FRAME,
+                BPF_FRAME,
+                &record(BPF_SP - 32, BPF_RECORD, after_call($program)),
+            ],
+            frames: &[
+                after_call(SWITCH),
+                after_call($program),
+                after_call(WORKER),
+                after_call(KTHREAD),
+                after_call(RET_FROM_FORK),
+            ],
+            verdict: Verdict::Reliable { frames: 5 },
+            ..BLOCKED
+        }
+    };
+}
 
 /// x30 in a function that the worker has called.
 const LR: u64 = after_call(WORKER);
@@ -236,6 +261,16 @@ pub(super) const VECTORS: &[Vector] = &[
     in_callee! { "follows_record_before_x29_points_at_it",
     pc: SLOW_PROLOGUE + 12, sp: CALLEE_SP, lr: STALE,
     words: [&record(CALLEE_SP, WORKER_SP, LR)] },
+    below_bpf! { "follows_task_blocked_below_bpf_program", BPF_PROG },
+    below_bpf! { "follows_task_blocked_below_bpf_program_with_tail_call", BPF_TAIL_CALLER },
+    preempted_at! { "follows_task_preempted_in_bpf_program",
+    pc: BPF_PROG + 0x20, sp: BPF_SP, fp: BPF_RECORD, lr: STALE,
+    words: [WORKER_FRAME, BPF_FRAME],
+    callers: 3 [after_call(WORKER), after_call(KTHREAD), after_call(RET_FROM_FORK)] },
+    preempted_at! { "follows_bpf_program_amid_its_tail_call",
+    pc: BPF_TAIL_CALLER + 0x40, sp: BPF_RECORD - 16, fp: BPF_RECORD, lr: STALE,
+    words: [WORKER_FRAME, BPF_FRAME],
+    callers: 3 [after_call(WORKER), after_call(KTHREAD), after_call(RET_FROM_FORK)] },
     preempted_at! { "follows_function_interrupted_at_its_stack_switch",
     pc: CALL_ON_IRQ_STACK + 0x14, sp: WORKER_SP - 16, fp: WORKER_SP - 16, lr: STALE,
     words: [WORKER_FRAME, &record(WORKER_SP - 16, WORKER_SP, LR)],

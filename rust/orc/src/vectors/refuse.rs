@@ -166,6 +166,35 @@ pub(super) const VECTORS: &[Vector] = &[
     [&[(WORKER_SP + 8, after_call(PARKED_LR))]],
     ReturnAddressLost at 2: after_call(SWITCH), after_call(WORKER), after_call(PARKED_LR)
         => after_call(PARKED_LR) },
+    // BPF.
+    stops_at! { "refuses_prologue_of_bpf_program",
+    pc: BPF_PROG + 0x1c, sp: BPF_SP, fp: BPF_RECORD, words: [BPF_FRAME], BpfOther },
+    stops_at! { "refuses_epilogue_of_bpf_program",
+    pc: BPF_PROG + 0x80, sp: BPF_SP, fp: BPF_RECORD, words: [BPF_FRAME], BpfOther },
+    stops_at! { "refuses_bpf_program_with_frame_below_its_record",
+    pc: BPF_NO_FRAME + 0x20, sp: BPF_SP, fp: BPF_RECORD, words: [BPF_FRAME], BpfOther },
+    stops_at! { "refuses_x29_that_is_not_the_record_of_bpf_program",
+    pc: BPF_PROG + 0x20, sp: BPF_SP, fp: WORKER_SP, words: [BPF_FRAME], FpMismatch },
+    stops_blocked! { "refuses_call_patched_into_entry_of_bpf_program",
+    [&[(WORKER_SP + 8, BPF_PROG + 12)]],
+    BpfOther at 2: after_call(SWITCH), after_call(WORKER), BPF_PROG + 12 => BPF_PROG + 12 },
+    stops_blocked! { "refuses_bpf_trampoline", [&[(WORKER_SP + 8, after_call(BPF_TRAMPOLINE))]],
+    BpfOther at 2: after_call(SWITCH), after_call(WORKER), after_call(BPF_TRAMPOLINE)
+        => after_call(BPF_TRAMPOLINE) },
+    Vector {
+        name: "refuses_bpf_program_that_is_gone",
+        start: State::returns_to(after_call(SWITCH), BPF_SP - 32, BPF_SP - 32),
+        words: &[
+            FINAL,
+            KTHREAD_FRAME,
+            WORKER_FRAME,
+            BPF_FRAME,
+            &record(BPF_SP - 32, BPF_RECORD, NOT_TEXT),
+        ],
+        frames: &[after_call(SWITCH), NOT_TEXT],
+        verdict: stop(Reason::NotText, 1, NOT_TEXT),
+        ..BLOCKED
+    },
     // SP and the CFA.
     Vector {
         name: "refuses_start_outside_stacks",

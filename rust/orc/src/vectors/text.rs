@@ -4,10 +4,13 @@
 //!
 //! Functions stand 0x100 apart. A call in one is at +0x20, so it returns to +0x24.
 
+use crate::bpf;
 use crate::machine::{StackRange, State};
 use crate::reason::Reason;
 use crate::rule::{Cfa, CfaBase, Frame, Location, Rule, Undescribed, X29};
 use crate::vectors::Word;
+
+use core::num::NonZero;
 
 const TEXT: u64 = 0xffff_8000_8001_0000;
 
@@ -86,7 +89,16 @@ pub const NO_TABLE: u64 = TEXT + 0x2500;
 /// Behind the end of a table.
 pub const NO_ROW: u64 = TEXT + 0x2600;
 const TEXT_END: u64 = TEXT + 0x2c00;
-/// Nothing: a kprobe's single-step slot, a BPF program, freed text.
+/// A BPF program with a frame of 96 bytes, its prologue below +0x20, its epilogue
+/// from +0x80.
+pub const BPF_PROG: u64 = TEXT + 0x3000;
+/// The same with a tail call at +0x40, which takes the frame down.
+pub const BPF_TAIL_CALLER: u64 = TEXT + 0x3100;
+/// The same with a frame of less than the record.
+pub const BPF_NO_FRAME: u64 = TEXT + 0x3200;
+/// A BPF trampoline.
+pub const BPF_TRAMPOLINE: u64 = TEXT + 0x3300;
+/// Nothing: a kprobe's single-step slot, freed text, a BPF program that is gone.
 pub const NOT_TEXT: u64 = TEXT + 0x10_0000;
 
 /// The task's stack.
@@ -112,6 +124,11 @@ pub const WORKER_SP: u64 = KTHREAD_SP - 48;
 /// SP and x29 in [`SWITCH`], which [`WORKER`] has called.
 pub const SWITCH_SP: u64 = WORKER_SP - 32;
 
+/// SP in a BPF program, which [`WORKER`] has called, and its frame record.
+pub const BPF_SP: u64 = WORKER_SP - 96;
+/// See [`BPF_SP`].
+pub const BPF_RECORD: u64 = WORKER_SP - 16;
+
 /// The end of the stack: the final record.
 pub const FINAL: &[Word] = &metadata(TASK_REGS, 1);
 /// The frame of [`KTHREAD`].
@@ -124,6 +141,8 @@ pub const KTHREAD_FRAME: &[Word] = &record(
 pub const WORKER_FRAME: &[Word] = &record(WORKER_SP, KTHREAD_SP, after_call(KTHREAD));
 /// The frame of [`SWITCH`].
 pub const SWITCH_FRAME: &[Word] = &record(SWITCH_SP, WORKER_SP, after_call(WORKER));
+/// The frame of a BPF program.
+pub const BPF_FRAME: &[Word] = &record(BPF_RECORD, WORKER_SP, after_call(WORKER));
 
 /// Where the call in a function returns to.
 pub(super) const fn after_call(function: u64) -> u64 {
@@ -192,8 +211,20 @@ pub(super) fn rule(pc: u64) -> Result<Rule, Reason> {
         BAD_CFI => unreliable(Undescribed::BadCfi),
         NO_TABLE => Err(Reason::NoTable),
         NO_ROW => Err(Reason::NoRow),
+        BPF_PROG => bpf_program(pc & 0xff, 96),
+        BPF_TAIL_CALLER => bpf_program(pc & 0xff, 0),
+        BPF_NO_FRAME => bpf_program(pc & 0xff, 8),
+        BPF_TRAMPOLINE => Err(Reason::BpfOther),
         KTHREAD..HOLE | FAR_FRAME..TEXT_END => frame(function, pc & 0xff).map(Rule::Frame),
         _ => Err(Reason::NotText),
+    }
+}
+
+/// What the kernel says of a program with a frame of this size, 0 if not fixed.
+fn bpf_program(offset: u64, frame_bytes: u32) -> Result<Rule, Reason> {
+    match offset {
+        0x20..0x80 => bpf::body(NonZero::new(frame_bytes)),
+        _ => Err(Reason::BpfOther),
     }
 }
 
