@@ -6,7 +6,10 @@ use crate::{
     bindings,
     sync::rcu, //
 };
-use core::slice;
+use core::{
+    num::NonZero,
+    slice, //
+};
 
 /// The length of a build-id, in bytes.
 pub const BUILD_ID_BYTES: usize = 20;
@@ -33,6 +36,14 @@ pub enum Lookup<'a> {
     NoTable,
     /// It is not in text that a task may be found in.
     NotText,
+    /// It lies in a BPF program, between the prologue and the epilogue: x29 is at the frame record,
+    /// and that is at the upper end of the frame.
+    BpfBody {
+        /// From SP to the caller's SP, if SP is the same in all of the body.
+        frame_bytes: Option<NonZero<u32>>,
+    },
+    /// It lies in other code of BPF's.
+    BpfOther,
 }
 
 impl<'a> Region<'a> {
@@ -69,9 +80,11 @@ impl<'a> Region<'a> {
 /// is unloaded meanwhile.
 pub(super) fn find(_guard: &rcu::Guard, pc: u64) -> Lookup<'_> {
     let mut raw = bindings::unwind_orc_region::default();
+    let mut frame_bytes = 0;
 
-    // SAFETY: `raw` is valid for writes, and the guard is evidence of the RCU read side lock.
-    match unsafe { bindings::unwind_orc_find(pc as usize, &mut raw) } {
+    // SAFETY: `raw` and `frame_bytes` are valid for writes, and the guard is evidence of the RCU
+    // read side lock.
+    match unsafe { bindings::unwind_orc_find(pc as usize, &mut raw, &mut frame_bytes) } {
         bindings::unwind_orc_lookup_UNWIND_ORC_FOUND => {
             // SAFETY: The tables and build-ids that the C edge finds are those of the kernel,
             // which stay forever, and of modules, which are freed only after a grace period; so
@@ -79,6 +92,10 @@ pub(super) fn find(_guard: &rcu::Guard, pc: u64) -> Lookup<'_> {
             Lookup::Found(unsafe { Region::from_raw(&raw) })
         }
         bindings::unwind_orc_lookup_UNWIND_ORC_NO_TABLE => Lookup::NoTable,
+        bindings::unwind_orc_lookup_UNWIND_ORC_BPF_BODY => Lookup::BpfBody {
+            frame_bytes: NonZero::new(frame_bytes),
+        },
+        bindings::unwind_orc_lookup_UNWIND_ORC_BPF_OTHER => Lookup::BpfOther,
         _ => Lookup::NotText,
     }
 }

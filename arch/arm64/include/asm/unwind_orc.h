@@ -62,12 +62,19 @@ struct unwind_orc_region {
  *                       table before
  * @UNWIND_ORC_NO_TABLE: text of a module that has no valid tables
  * @UNWIND_ORC_NOT_TEXT: not text that a task may be found in: no module, init
- *                       text, BPF, a kprobe slot, a PLT, user space, NULL
+ *                       text, a kprobe slot, a PLT, user space, NULL
+ * @UNWIND_ORC_BPF_BODY: a BPF program between its prologue and its epilogue: x29
+ *                       is at the frame record, which is at the upper end of the
+ *                       frame; the size of the frame was filled in, from SP to
+ *                       the caller's SP, or 0 if SP may be elsewhere
+ * @UNWIND_ORC_BPF_OTHER: other code of BPF's, of which nothing is known
  */
 enum unwind_orc_lookup {
 	UNWIND_ORC_FOUND,
 	UNWIND_ORC_NO_TABLE,
 	UNWIND_ORC_NOT_TEXT,
+	UNWIND_ORC_BPF_BODY,
+	UNWIND_ORC_BPF_OTHER,
 };
 
 /**
@@ -165,7 +172,8 @@ void unwind_orc_unregister(const struct unwind_orc_ops *ops);
 
 /* For the walker, during a walk. */
 enum unwind_orc_lookup unwind_orc_find(unsigned long pc,
-				       struct unwind_orc_region *region);
+				       struct unwind_orc_region *region,
+				       u32 *frame_size);
 unsigned int unwind_orc_stacks(const struct task_struct *task,
 			       struct stack_info stacks[UNWIND_ORC_MAX_STACKS]);
 unsigned long unwind_orc_task_regs(const struct task_struct *task);

@@ -52,4 +52,15 @@ unwind_orc_find_module(unsigned long pc, struct unwind_orc_region *region)
 }
 #endif /* CONFIG_MODULES */
 
+/* bpf.c */
+#ifdef CONFIG_BPF_JIT
+enum unwind_orc_lookup unwind_orc_find_bpf(unsigned long pc, u32 *frame_size);
+#else
+static inline enum unwind_orc_lookup
+unwind_orc_find_bpf(unsigned long pc, u32 *frame_size)
+{
+	return UNWIND_ORC_NOT_TEXT;
+}
+#endif /* CONFIG_BPF_JIT */
+
 #endif /* __UNWIND_ORC_EDGE_H */

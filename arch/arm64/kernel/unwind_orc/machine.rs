@@ -12,6 +12,7 @@ use kernel::unwind_orc::{
     MAX_STACKS, //
 };
 use orc::{
+    bpf,
     machine::{
         Machine,
         RegsLayout,
@@ -56,6 +57,8 @@ impl Machine for Task<'_, '_> {
             Lookup::Found(region) => region,
             Lookup::NoTable => return Err(Reason::NoTable),
             Lookup::NotText => return Err(Reason::NotText),
+            Lookup::BpfBody { frame_bytes } => return bpf::body(frame_bytes),
+            Lookup::BpfOther => return Err(Reason::BpfOther),
         };
         // The walker has checked all of it before the region could be found.
         let table = Table::accepted(region.table).ok_or(Reason::NoTable)?;

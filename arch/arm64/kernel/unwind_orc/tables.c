@@ -65,19 +65,26 @@ int unwind_orc_accept_all(const struct unwind_orc_ops *ops)
 
 /**
  * unwind_orc_find() - the text section a PC lies in, and its table
- * @pc:     any value
- * @region: filled in when a table is found
+ * @pc:         any value
+ * @region:     filled in for UNWIND_ORC_FOUND
+ * @frame_size: filled in for UNWIND_ORC_BPF_BODY
  *
  * To be called under RCU, which keeps module, text and table in place.
  */
 enum unwind_orc_lookup unwind_orc_find(unsigned long pc,
-				       struct unwind_orc_region *region)
+				       struct unwind_orc_region *region,
+				       u32 *frame_size)
 {
+	enum unwind_orc_lookup found;
+
 	if (pc - (unsigned long)vmlinux_region.text < vmlinux_region.text_size) {
 		*region = vmlinux_region;
 		return UNWIND_ORC_FOUND;
 	}
-	return unwind_orc_find_module(pc, region);
+	found = unwind_orc_find_module(pc, region);
+	if (found != UNWIND_ORC_NOT_TEXT)
+		return found;
+	return unwind_orc_find_bpf(pc, frame_size);
 }
 EXPORT_SYMBOL_GPL(unwind_orc_find);
 NOKPROBE_SYMBOL(unwind_orc_find);
