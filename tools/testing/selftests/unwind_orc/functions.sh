@@ -200,6 +200,25 @@ verdict() {
 	esac
 }
 
+# count_verdict PID NAME [REASON]: one more in $reliable, in $awake (it was not
+# asleep), in $expected (refused for this reason) or in $refused, with a note
+count_verdict() {
+	local line
+
+	line=$(verdict "$1")
+	case $line in
+	reliable)
+		reliable=$((reliable + 1)) ;;
+	'unreliable: task running on another cpu'* | 'unreliable: task ran during'*)
+		awake=$((awake + 1)) ;;
+	"unreliable: ${3-none} at "*)
+		expected=$((expected + 1)) ;;
+	*)
+		refused=$((refused + 1))
+		note "$2: ${line:-no verdict}" ;;
+	esac
+}
+
 # now: milliseconds since boot
 now() {
 	local up
@@ -241,6 +260,24 @@ chain() { echo "$1" > $CHAIN/control; }
 chain_check() { taskset -c 0 cat $CHAIN/check; }
 
 chain_is_reliable() { matches '^reliable: ' "$(chain_check)"; }
+
+# run_differ ROUNDS: all tasks, walked by the walkers at the same moments
+run_differ() {
+	echo "$1" > /sys/module/test_orc_differ/parameters/rounds
+	walks=$(cat $DEBUGFS/test_orc_differ/run)
+	grep '^#' <<< "$walks"
+	note "$(grep -v '^#' <<< "$walks" | tr '\n' ' ')"
+}
+
+# differ NAME: a count of the last run_differ
+differ() { sed -n "s/^$1: *//p" <<< "$walks"; }
+
+# Three results.
+check_differ() {
+	check "nothing that stock alone calls reliable" equal 0 "$(differ 'stock only')"
+	check "same PCs wherever stock says reliable" equal 0 "$(differ different)"
+	check "no PC missing that the ordinary walker has" equal 0 "$(differ less)"
+}
 
 # CPU-bound kthreads, twice the CPUs.
 hog() { load test_orc_hog; }

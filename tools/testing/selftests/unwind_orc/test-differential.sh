@@ -7,7 +7,6 @@
 . "$(dirname "$0")"/functions.sh
 
 ROUNDS=100
-DIFFER=$DEBUGFS/test_orc_differ
 
 keep_busy() {
 	while true; do
@@ -23,18 +22,9 @@ keep_piping() {
 	done > /dev/null
 }
 
-value() { sed -n "s/^$1: *//p" <<< "$walks"; }
-
-run_differ() {
-	echo $ROUNDS > /sys/module/test_orc_differ/parameters/rounds
-	walks=$(cat $DIFFER/run)
-	grep '^#' <<< "$walks"
-	note "$(grep -v '^#' <<< "$walks" | tr '\n' ' ')"
-}
-
 more_than_stock() {
-	[ "$(value reliable)" -gt "$(value stock)" ] && return
-	echo "reliable $(value reliable), stock $(value stock)"
+	[ "$(differ reliable)" -gt "$(differ stock)" ] && return
+	echo "reliable $(differ reliable), stock $(differ stock)"
 	return 1
 }
 
@@ -50,24 +40,22 @@ if walker_builtin; then
 	skip "the stock rules are those of the stock walker" "the walker is built in"
 else
 	unload_walker
-	run_differ
+	run_differ $ROUNDS
 	agree() {
-		at_least 1 "$(value stock)" &&
-			equal "$(value stock)" "$(value reliable)" &&
-			equal 0 "$(value 'stock only')" && equal 0 "$(value different)"
+		at_least 1 "$(differ stock)" &&
+			equal "$(differ stock)" "$(differ reliable)" &&
+			equal 0 "$(differ 'stock only')" && equal 0 "$(differ different)"
 	}
 	check "the stock rules are those of the stock walker" agree
 fi
 
 load_walker
 before=$(stat_of reliable)
-run_differ
-check "walked $(value tasks) stacks" at_least 1000 "$(value tasks)"
-check "nothing that stock alone calls reliable" equal 0 "$(value 'stock only')"
-check "same PCs wherever stock says reliable" equal 0 "$(value different)"
-check "no PC missing that the ordinary walker has" equal 0 "$(value less)"
-check "reliable: $(value reliable), more than stock: $(value stock)" more_than_stock
-check "these walks are counted" at_least $((before + $(value reliable) + 0)) "$(stat_of reliable)"
+run_differ $ROUNDS
+check "walked $(differ tasks) stacks" at_least 1000 "$(differ tasks)"
+check_differ
+check "reliable: $(differ reliable), more than stock: $(differ stock)" more_than_stock
+check "these walks are counted" at_least $((before + $(differ reliable) + 0)) "$(stat_of reliable)"
 check "kernel log" healthy
 kill "$COPROC_PID" 2> /dev/null
 ktap_finished

@@ -17,21 +17,12 @@ coproc_done() {
 
 # All verdicts on the sleepers: reliable, or that they were not asleep.
 count_verdicts() {
-	local i pid line
+	local i pid
 
 	for ((i = 0; i < ROUNDS; i++)); do
 		for pid in "${pids[@]}"; do
-			line=$(verdict "$pid")
-			case $line in
-			reliable)
-				reliable=$((reliable + 1)) ;;
-			'unreliable: task running on another cpu'* | 'unreliable: task ran during'*)
-				awake=$((awake + 1)) ;;
-			*)
-				unreliable=$((unreliable + 1))
-				[ $unreliable -gt 10 ] && return
-				note "${names[$pid]}: ${line:-no verdict}" ;;
-			esac
+			count_verdict "$pid" "${names[$pid]}"
+			[ $refused -gt 10 ] && return
 		done
 	done
 }
@@ -39,7 +30,7 @@ count_verdicts() {
 start_tests 7
 declare -A names
 pids=()
-reliable=0 unreliable=0 awake=0
+reliable=0 refused=0 awake=0
 
 coproc ./orc_sleepers
 sleepers=$COPROC_PID
@@ -49,10 +40,10 @@ while read -r -u "$from" pid name && [ "$pid" != ready ]; do
 	names[$pid]=$name
 done
 count_verdicts
-note "$reliable reliable, $unreliable unreliable, $awake not asleep"
+note "$reliable reliable, $refused unreliable, $awake not asleep"
 wanted=$((${#pids[@]} * ROUNDS / 2))
 if grep -q ' randomize_kstack_offset$' /proc/kallsyms; then
-	check "${#pids[@]} system calls: all verdicts reliable" equal 0 $unreliable
+	check "${#pids[@]} system calls: all verdicts reliable" equal 0 $refused
 	check "$wanted of them or more" at_least $((wanted > 0 ? wanted : 1)) $reliable
 else
 	skip "system calls: all verdicts reliable" "no RANDOMIZE_KSTACK_OFFSET"
