@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 # Options, as described by "make help".
-export KERNEL LLVM CROSS_COMPILE JOBS COMPILERS TABLES
+export KERNEL LLVM CROSS_COMPILE JOBS VMLINUX COMPILERS TABLES
 
 # One at a time: every target has a lock and a parallel build of its own.
 .NOTPARALLEL:
@@ -16,8 +16,8 @@ MAKEFLAGS += --no-print-directory
 help:
 	@scripts/help.sh
 
-.PHONY: doctor setup run test bench kernel install-tree series check clean check-compilers
-doctor setup run test bench install-tree series check clean check-compilers:
+.PHONY: doctor setup run test bench kernel install-tree series check clean check-compilers check-distro
+doctor setup run test bench install-tree series check clean check-compilers check-distro:
 	@scripts/$@.sh
 
 kernel: setup

@@ -14,6 +14,8 @@ make check          lints: rustfmt, clippy, checkpatch, patches, panic symbols
 make check-compilers   the kernel by several compilers (clang-19, gcc-12, gcc-14;
                     COMPILERS="..."), with and without asynchronous unwind
                     tables (TABLES="async sync"), and what orctool finds in each
+make check-distro   proves every row of a distribution's kernel (Debian's arm64 cloud
+                    kernel, or VMLINUX=FILE), and says what was found and what it took
 make bench          the figures in README.md
 make install-tree KERNEL=DIR   copies the files into your 7.3 tree and applies
                     the patches (the one target that changes DIR)

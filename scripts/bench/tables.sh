@@ -13,13 +13,6 @@ vmlinux=$KERNEL_OUT/vmlinux.unstripped
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-# VmHWM and seconds of one run, from the kernel's own accounting.
-python3 - "$ORCTOOL" "$vmlinux" "$scratch/orc.o" <<'PY'
-import resource, subprocess, sys, time
-tool, elf, out = sys.argv[1:]
-start = time.monotonic()
-subprocess.run([tool, "gen", "-q", elf, "-o", out], check=True)
-used = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(f"orctool gen: {time.monotonic() - start:.2f} s, {used.ru_utime + used.ru_stime:.2f} s of CPU, "
-      f"peak memory {used.ru_maxrss / 1024:.0f} MiB")
-PY
+python3 "$TOP/scripts/measure.py" 1 "$scratch/cost" "$ORCTOOL" gen -q "$vmlinux" -o "$scratch/orc.o"
+read -r seconds cpu peak <"$scratch/cost"
+echo "orctool gen: $seconds s, $cpu s of CPU, peak memory $peak MiB"
