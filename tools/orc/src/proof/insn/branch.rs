@@ -15,8 +15,7 @@ pub(super) fn decode(word: u32) -> Insn {
         // b.cond, bc.cond
         0x54 => conditional(signed(word, 5, 19)),
         0x55 => return_with_immediate(word),
-        // cb<cc>, cbb<cc>, cbh<cc>
-        0x74 | 0x75 | 0xf4 | 0xf5 => conditional(signed(word, 5, 9)),
+        0x74 | 0x75 | 0xf4 | 0xf5 => compare(word),
         0xd4 => exception(word),
         0xd5 => Insn::plain(system(word)),
         0xd6 | 0xd7 => register(word),
@@ -26,6 +25,21 @@ pub(super) fn decode(word: u32) -> Insn {
 
 const fn conditional(words: i64) -> Insn {
     Insn::flow(Flow::Conditional(words * 4))
+}
+
+/// `cb<cc>` of a register or an immediate, `cbb<cc>`, `cbh<cc>` (FEAT_CMPBR).
+fn compare(word: u32) -> Insn {
+    let is_condition = field(word, 22, 2) != 0b10;
+    let is_form = match (bit(word, 24), field(word, 14, 2)) {
+        (true, form) => form & 1 == 0,
+        (false, 0b00) => true,
+        (false, 0b10 | 0b11) => !bit(word, 31),
+        _ => false,
+    };
+    match is_condition && is_form {
+        true => conditional(signed(word, 5, 9)),
+        false => Insn::UNKNOWN,
+    }
 }
 
 /// `retaasppc`, `retabsppc`: the immediate is where x30 was signed.
@@ -50,7 +64,8 @@ fn system(word: u32) -> Step {
     // Bit 21: the instruction has a result, in Rt (mrs, sysl); with bit 22, a
     // result of 128 bits in Rt and the register after it (mrrs).
     match (bit(word, 22), bit(word, 21)) {
-        _ if bit(word, 23) => Step::Anything,
+        // sysp, msrr and mrrs are of operations and of system registers.
+        _ if bit(word, 23) || bit(word, 22) && field(word, 19, 2) == 0 => Step::Anything,
         (false, true) => Step::writes_or_zero(word),
         (true, true) => Step::Writes(pair_from(word)),
         (true, false) => Step::Nothing,
@@ -114,6 +129,7 @@ fn register(word: u32) -> Insn {
     let target = Reg::or_zero(word >> 5);
     let is_plain = field(word, 10, 6) == 0 && field(word, 0, 5) == 0;
     let is_signed = field(word, 11, 5) == 1;
+    let has_no_modifier = field(word, 0, 5) == 31;
     if field(word, 16, 5) != 0b11111 || !(is_plain || is_signed) {
         return Insn::UNKNOWN;
     }
@@ -121,11 +137,17 @@ fn register(word: u32) -> Insn {
         (0b0000, _) if is_plain => Insn::flow(Flow::IndirectJump),
         (0b0001, _) if is_plain => Insn::flow(Flow::IndirectCall),
         (0b0010, Some(reg)) if is_plain => Insn::flow(Flow::Return(reg)),
-        (0b0000 | 0b1000, _) if is_signed => Insn::flow(Flow::IndirectJump),
-        (0b0001 | 0b1001, _) if is_signed => Insn::flow(Flow::IndirectCall),
+        // ret xzr: to address 0.
+        (0b0010, None) if is_plain => Insn::flow(Flow::ExceptionReturn),
+        // braa and blraa name a modifier in bits 4..0; with bit 24 clear it is zero.
+        (0b1000, _) if is_signed => Insn::flow(Flow::IndirectJump),
+        (0b1001, _) if is_signed => Insn::flow(Flow::IndirectCall),
+        (0b0000, _) if is_signed && has_no_modifier => Insn::flow(Flow::IndirectJump),
+        (0b0001, _) if is_signed && has_no_modifier => Insn::flow(Flow::IndirectCall),
         // retaa, retab; retaasppcr, retabsppcr name a modifier in bits 4..0.
         (0b0010, None) if is_signed => Insn::flow(Flow::Return(Reg::X30)),
-        (0b0100 | 0b0101, None) => Insn::flow(Flow::ExceptionReturn),
+        (0b0100, None) if is_plain || has_no_modifier => Insn::flow(Flow::ExceptionReturn),
+        (0b0101, None) if is_plain => Insn::flow(Flow::ExceptionReturn),
         _ => Insn::UNKNOWN,
     }
 }

@@ -55,26 +55,29 @@ fn logical(word: u32) -> Step {
 
 /// `movn`, `movz`, `movk`.
 fn wide(word: u32) -> Step {
+    let is_64_bit = bit(word, 31);
+    let shift = 16 * field(word, 21, 2);
+    if field(word, 29, 2) == 0b01 || !is_64_bit && shift >= 32 {
+        return Step::Anything;
+    }
     let Some(to) = Reg::or_zero(word) else {
         return Step::Nothing;
     };
-    let is_64_bit = bit(word, 31);
-    let shift = 16 * field(word, 21, 2);
     let bits = field(word, 5, 16);
     let value = u64::from(bits) << shift;
     match field(word, 29, 2) {
         0b00 if is_64_bit => Step::Constant { to, value: !value },
-        0b00 if shift < 32 => Step::Constant {
+        0b00 => Step::Constant {
             to,
             value: !value & u64::from(u32::MAX),
         },
-        0b10 if is_64_bit || shift < 32 => Step::Constant { to, value },
+        0b10 => Step::Constant { to, value },
         0b11 if is_64_bit => Step::Insert {
             to,
             bits: bits as u16,
             shift,
         },
-        // 32-bit movk, and unallocated.
+        // 32-bit movk.
         _ => Step::writes_or_zero(word),
     }
 }

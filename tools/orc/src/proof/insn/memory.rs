@@ -22,7 +22,9 @@ pub(super) fn decode(word: u32) -> Step {
             match field(word, 10, 2) {
                 0b01 => single(word, Mode::PostIndex(offset)),
                 0b11 => single(word, Mode::PreIndex(offset)),
-                // ldur, stur; ldtr, sttr
+                // ldtr, sttr, of general registers alone; there is no prefetch.
+                0b10 if bit(word, 26) || word >> 22 == 0b11_1110_0010 => Step::Anything,
+                // ldur, stur
                 _ => single(word, Mode::Offset(offset)),
             }
         }
@@ -43,9 +45,10 @@ pub(super) const fn at(word: u32, mode: Mode) -> Access {
 
 /// `ldr` of a literal; opc 11 is `prfm`.
 fn literal(word: u32) -> Step {
-    let is_vector = bit(word, 26);
-    if is_vector || word >> 30 == 0b11 {
-        return Step::Nothing;
+    match (bit(word, 26), word >> 30) {
+        (true, 0b11) => return Step::Anything,
+        (true, _) | (false, 0b11) => return Step::Nothing,
+        _ => {}
     }
     // Only 32 bits for opc 00 and 10, and a constant for 01: neither is tracked.
     Step::writes_or_zero(word)
@@ -65,6 +68,9 @@ fn pair(word: u32) -> Step {
         // stgp: a pair of 64-bit registers, and the tag of 16 bytes.
         (_, false) => (8, 16),
     };
+    if !is_vector && field(word, 30, 2) == 0b01 && field(word, 23, 2) == 0 {
+        return Step::Anything;
+    }
     let offset = signed(word, 15, 7) * scale;
     let mode = match field(word, 23, 2) {
         0b01 => Mode::PostIndex(offset),
@@ -103,6 +109,14 @@ fn single(word: u32, mode: Mode) -> Step {
     let bytes = 1 << size_log2(word);
     let mut access = at(word, mode);
     let opc = field(word, 22, 2);
+    // A vector of 16 bytes has a size of 00; a signed 64-bit load is none.
+    let is_allocated = match (bit(word, 26), bit(word, 23)) {
+        (true, is_16_bytes) => !is_16_bytes || word >> 30 == 0,
+        (false, _) => opc != 0b11 || bytes < 4,
+    };
+    if !is_allocated {
+        return Step::Anything;
+    }
     if bit(word, 26) {
         // 00 and 10 are stores.
         if opc & 1 == 0 {
@@ -122,8 +136,11 @@ fn single(word: u32, mode: Mode) -> Step {
             access.data = [Reg::or_zero(word), None];
         }
         // prfm, prfum, rprfm
-        0b10 if bytes == 8 && matches!(mode, Mode::Offset(_) | Mode::Register) => {
-            return Step::Nothing;
+        0b10 if bytes == 8 => {
+            return match mode {
+                Mode::Offset(_) | Mode::Register => Step::Nothing,
+                _ => Step::Anything,
+            };
         }
         _ => access.writes = Regs::NONE.with_or_zero(word),
     }
@@ -132,15 +149,18 @@ fn single(word: u32, mode: Mode) -> Step {
 
 fn register_offset_or_atomic(word: u32) -> Step {
     match (field(word, 10, 2), bit(word, 26)) {
-        (0b10, _) => single(word, Mode::Register),
+        // The index is of 32 or of 64 bits.
+        (0b10, _) if bit(word, 14) => single(word, Mode::Register),
         (0b00, false) => atomic(word),
-        // Floating-point atomics (FEAT_LSFE).
-        (0b00, true) => Step::Access(Access {
-            store: Store::Bytes(1 << (word >> 30)),
-            ..at(word, Mode::Offset(0))
-        }),
+        // Floating-point atomics (FEAT_LSFE): ldfadd, ldfmax, …; stfadd, ….
+        (0b00, true) if !matches!(field(word, 12, 3), 1..=3) && is_float_atomic(word) => {
+            Step::Access(Access {
+                store: Store::Bytes(1 << (word >> 30)),
+                ..at(word, Mode::Offset(0))
+            })
+        }
         // ldraa, ldrab
-        (_, false) if word >> 30 == 0b11 => {
+        (0b01 | 0b11, false) if word >> 30 == 0b11 => {
             let sign = if bit(word, 22) { -512 } else { 0 };
             let offset = (i64::from(field(word, 12, 9)) + sign) * 8;
             let mode = match bit(word, 11) {
@@ -156,10 +176,27 @@ fn register_offset_or_atomic(word: u32) -> Step {
     }
 }
 
+/// Those that store alone (bit 15) name no destination, and can't acquire.
+fn is_float_atomic(word: u32) -> bool {
+    !bit(word, 15) || !bit(word, 23) && field(word, 0, 5) == 31
+}
+
 /// `ldadd`, …, `swp` and `ldapr`; of 64 bytes, `ld64b`, `st64b`, `st64bv`.
 fn atomic(word: u32) -> Step {
-    let is_64_byte =
-        word >> 30 == 0b11 && bit(word, 15) && matches!(field(word, 12, 3), 1 | 2 | 3 | 5);
+    let (size, order) = (word >> 30, field(word, 22, 2));
+    let is_64_byte = size == 0b11 && bit(word, 15) && matches!(field(word, 12, 3), 1 | 2 | 3 | 5);
+    let is_allocated = match (bit(word, 15), field(word, 12, 3)) {
+        // swp; ldapr
+        (false, _) | (true, 0) => true,
+        (true, 4) => order == 0b10,
+        _ if is_64_byte => order == 0,
+        // rcwclr, rcwset, rcwswp
+        (true, 1..=3) => size < 0b10,
+        _ => false,
+    };
+    if !is_allocated {
+        return Step::Anything;
+    }
     let (bytes, writes) = match (is_64_byte, field(word, 12, 3)) {
         (true, 5) => (
             0,

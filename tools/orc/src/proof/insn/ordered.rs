@@ -19,6 +19,10 @@ pub(super) fn exclusive_or_structure(word: u32) -> Step {
 /// Exclusives, `ldar`, `stlr`, `cas` and `casp`. Bits: 23 not exclusive, 22 load,
 /// 21 pair (or compare and swap), 15 ordered.
 fn exclusive(word: u32) -> Step {
+    let is_swap = bit(word, 21) && (bit(word, 23) || !bit(word, 31));
+    if is_swap && !names_swapped(word, !bit(word, 23)) {
+        return Step::Anything;
+    }
     let mut access = at(word, Mode::Offset(0));
     let bytes = 1 << (word >> 30);
     let (status, data, data2) = (word >> 16, word, word >> 10);
@@ -52,12 +56,20 @@ fn exclusive(word: u32) -> Step {
     Step::Access(access)
 }
 
+/// Whether the registers of a compare and swap are such: there is no second one,
+/// and pairs start with an even one.
+fn names_swapped(word: u32, is_pair: bool) -> bool {
+    field(word, 10, 5) == 31 && !(is_pair && (bit(word, 0) || bit(word, 16)))
+}
+
 /// `ldtxr`, `sttxr`, `cast`, `caspt` (FEAT_LSUI): as [`exclusive`], but bit 23
 /// means compare and swap.
 fn unprivileged(word: u32) -> Step {
     let bytes = 4 << field(word, 30, 1);
     let (store, writes) = match (bit(word, 23), bit(word, 22)) {
         _ if bit(word, 21) => return Step::Anything,
+        (true, _) if !names_swapped(word, !bit(word, 31)) => return Step::Anything,
+        (false, _) if !bit(word, 31) => return Step::Anything,
         (true, _) if bit(word, 31) => (bytes, Regs::NONE.with_or_zero(word >> 16)),
         (true, _) => {
             let first = word >> 16;
@@ -77,14 +89,20 @@ fn unprivileged(word: u32) -> Step {
 
 /// `ld1` … `ld4`, `st1` … `st4`, of several or of single structures.
 fn structure(word: u32, single: bool) -> Step {
+    let index = field(word, 16, 5);
+    let is_ordered = single && word & 0x00bf_fc00 == 0x0001_8400;
+    let has_index = bit(word, 23);
+    if !has_index && index != 0 && !is_ordered || !single && bit(word, 21) {
+        return Step::Anything;
+    }
     let Some(bytes) = (if single {
-        Some(lane_bytes(word))
+        lane_bytes(word)
     } else {
         registers_in_list(word).map(|count| count * if bit(word, 30) { 16 } else { 8 })
     }) else {
         return Step::Anything;
     };
-    let mode = match (bit(word, 23), field(word, 16, 5)) {
+    let mode = match (has_index, index) {
         (false, _) => Mode::Offset(0),
         (true, 31) => Mode::PostIndex(i64::from(bytes)),
         (true, _) => Mode::PostRegister,
@@ -110,18 +128,19 @@ fn registers_in_list(word: u32) -> Option<u32> {
 }
 
 /// How many bytes a single-structure instruction moves.
-fn lane_bytes(word: u32) -> u32 {
+fn lane_bytes(word: u32) -> Option<u32> {
     let count = 2 * field(word, 13, 1) + field(word, 21, 1) + 1;
     let size = field(word, 10, 2);
-    let bytes = match field(word, 14, 2) {
-        0b00 => 1,
-        0b01 => 2,
-        0b10 if size & 1 == 0 => 4,
-        0b10 => 8,
+    let bytes = match (field(word, 14, 2), bit(word, 12)) {
+        (0b00, _) => 1,
+        (0b01, _) if size & 1 == 0 => 2,
+        (0b10, _) if size == 0 => 4,
+        (0b10, false) if size == 1 => 8,
         // Load and replicate.
-        _ => 1 << size,
+        (0b11, false) if bit(word, 22) => 1 << size,
+        _ => return None,
     };
-    count * bytes
+    Some(count * bytes)
 }
 
 /// Bits 29..28 are 01 and bit 24 is set: bits 11..10 and 21 select.
@@ -146,6 +165,14 @@ pub(super) fn unscaled_tags_and_copies(word: u32) -> Step {
 
 /// `stlur`, `ldapur` and their narrower and vector forms.
 fn unscaled(word: u32) -> Step {
+    let (size, opc) = (word >> 30, field(word, 22, 2));
+    let is_allocated = match bit(word, 26) {
+        true => size == 0 || opc < 0b10,
+        false => size + opc < 0b101 && (size, opc) != (0b11, 0b10),
+    };
+    if !is_allocated {
+        return Step::Anything;
+    }
     let mut access = at(word, Mode::Offset(signed(word, 12, 9)));
     let bytes = 1 << size_log2(word);
     match (field(word, 22, 2), bit(word, 26)) {
@@ -160,6 +187,9 @@ fn unscaled(word: u32) -> Step {
 fn ordered_pair(word: u32) -> Step {
     let bytes = if bit(word, 30) { 8 } else { 4 };
     let writes_back = field(word, 12, 4) == 0;
+    if bit(word, 23) && field(word, 16, 5) != 0 {
+        return Step::Anything;
+    }
     let (size, is_load, is_pair) = match field(word, 22, 2) {
         0b00 => (2 * bytes, false, true),
         0b01 => (2 * bytes, true, true),
@@ -191,6 +221,9 @@ fn copy_or_set(word: u32) -> Step {
     let Some(destination) = Reg::or_zero(word) else {
         return Step::Anything;
     };
+    if word >> 30 != 0 {
+        return Step::Anything;
+    }
     Step::Access(Access {
         base: destination,
         mode: Mode::Register,
@@ -208,7 +241,9 @@ fn copy_or_set(word: u32) -> Step {
 fn tags(word: u32) -> Step {
     let opc = field(word, 22, 2);
     let offset = signed(word, 12, 9) * 16;
+    let has_offset = field(word, 12, 9) != 0;
     let (store, writes, mode) = match (field(word, 10, 2), opc) {
+        (0b00, 0b00 | 0b10 | 0b11) if has_offset => return Step::Anything,
         // stzgm, ldg, stgm, ldgm
         (0b00, 0b00) => (Store::Unbounded, Regs::NONE, Mode::Offset(0)),
         (0b00, 0b10) => (Store::Nothing, Regs::NONE, Mode::Offset(0)),
@@ -243,6 +278,19 @@ fn tags(word: u32) -> Step {
 /// (FEAT_THE) and the unprivileged ones (FEAT_LSUI).
 fn atomic_pair(word: u32) -> Step {
     let (first, second) = (word, word >> 16);
+    let is_allocated = match (field(word, 10, 2), field(word, 12, 4)) {
+        _ if bit(word, 31) || bit(word, 26) => false,
+        // ldclrp, ldsetp, swpp: bit 30 is clear; rcwclrp, rcwswpp, rcwsetp
+        (0b00, 0b0001 | 0b0011 | 0b1000) => !bit(word, 30),
+        (0b00, 0b1001..=0b1011) => true,
+        // ldtadd, ldtclr, ldtset, swpt
+        (0b01, 0b0000 | 0b0001 | 0b0011 | 0b1000) => true,
+        (0b10 | 0b11, 0b0000) => true,
+        _ => false,
+    };
+    if !is_allocated {
+        return Step::Anything;
+    }
     let writes = match field(word, 10, 2) {
         // ldclrp, ldsetp, swpp, rcwclrp, …
         0b00 => Regs::NONE.with_or_zero(first).with_or_zero(second),

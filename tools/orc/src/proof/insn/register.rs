@@ -2,7 +2,7 @@
 
 //! Data processing on registers (bits 27..25 are 101).
 
-use super::{bit, field, Reg, Regs, Step};
+use super::{bit, field, Reg, Step};
 
 pub(super) fn decode(word: u32) -> Step {
     match (bit(word, 28), field(word, 21, 4)) {
@@ -10,14 +10,14 @@ pub(super) fn decode(word: u32) -> Step {
         (false, op) if op & 1 == 0 => add_shifted(word),
         (false, _) => add_extended(word),
         (true, 0b0000) => add_carry(word),
-        // Conditional compare: bits 4..0 are flags.
-        (true, 0b0010) => Step::Nothing,
+        // Conditional compare: bits 3..0 are flags.
+        (true, 0b0010) if bit(word, 29) && !bit(word, 10) && !bit(word, 4) => Step::Nothing,
         // Conditional select.
         (true, 0b0100) => Step::writes_or_zero(word),
         (true, 0b0110) => one_or_two_sources(word),
         // Three sources: multiply and add.
         (true, 0b1000..=0b1111) => Step::writes_or_zero(word),
-        _ => unallocated(word),
+        _ => Step::Anything,
     }
 }
 
@@ -81,10 +81,10 @@ fn add_carry(word: u32) -> Step {
             if field(word, 29, 2) == 0b01 {
                 Step::Nothing
             } else {
-                unallocated(word)
+                Step::Anything
             }
         }
-        _ => unallocated(word),
+        _ => Step::Anything,
     }
 }
 
@@ -99,18 +99,29 @@ fn one_or_two_sources(word: u32) -> Step {
     }
 }
 
-/// `rbit`, `rev`, `clz`, …; with bits 20..16 = 1, pointer authentication, whose
-/// forms that take no operand modify x30 and have 30 as their destination.
+/// `rbit`, `rev`, `clz`, …; with bits 20..16 = 1, pointer authentication.
 fn one_source(word: u32) -> Step {
-    let is_authentication = bit(word, 31) && !bit(word, 29);
-    match (field(word, 16, 5), Reg::or_zero(word)) {
-        (0b00001, Some(to)) if is_authentication => Step::Sign(to),
-        (0b00000 | 0b00001, _) => Step::writes_or_zero(word),
-        _ => unallocated(word),
+    match (field(word, 16, 5), bit(word, 31) && !bit(word, 29)) {
+        (0b00000, _) => Step::writes_or_zero(word),
+        (0b00001, true) => authentication(word),
+        _ => Step::Anything,
     }
 }
 
-/// What a future encoding in this space would write.
-fn unallocated(word: u32) -> Step {
-    Step::Writes(Regs::NONE.with(Reg::or_sp(word)))
+/// The forms that name a register; those with a modifier of zero; and those that
+/// name none, with 30 as their destination: they modify x30, or x17.
+fn authentication(word: u32) -> Step {
+    let (source, number) = (field(word, 5, 5), field(word, 0, 5));
+    match (field(word, 10, 6), source, number) {
+        (0b000000..=0b000111, _, _) | (0b001000..=0b010001, 31, _) => match Reg::or_zero(word) {
+            Some(to) => Step::Sign(to),
+            None => Step::Nothing,
+        },
+        // pacnbiasppc, pacnbibsppc, paciasppc, pacibsppc; autiasppcr, autibsppcr
+        (0b100000 | 0b100001 | 0b101000 | 0b101001, 31, 30) => Step::Sign(Reg::X30),
+        (0b100100 | 0b100101, _, 30) => Step::Sign(Reg::X30),
+        // pacia171615, pacib171615, autia171615, autib171615
+        (0b100010 | 0b100011 | 0b101110 | 0b101111, 31, 30) => Step::Sign(Reg::or_sp(17)),
+        _ => Step::Anything,
+    }
 }

@@ -95,6 +95,13 @@ fn pointer_authentication_keeps_the_return_address() {
         ("xpaclri", 0xd503_20ff, X30),
         ("xpaci x30", 0xdac1_43fe, X30),
         ("pacia1716", 0xd503_211f, x(17)),
+        ("paciza x30", 0xdac1_23fe, X30),
+        ("xpacd x30", 0xdac1_47fe, X30),
+        ("paciasppc", 0xdac1_a3fe, X30),
+        ("pacnbiasppc", 0xdac1_83fe, X30),
+        ("autiasppcr x3", 0xdac1_907e, X30),
+        ("pacia171615", 0xdac1_8bfe, x(17)),
+        ("autib171615", 0xdac1_bffe, x(17)),
     ] {
         assert_eq!(step(word), Step::Sign(reg), "{asm}");
     }
@@ -628,15 +635,41 @@ fn a_call_writes_x30() {
 
 #[test]
 fn what_is_not_known_may_do_anything() {
-    // Unallocated: bits 28..25 are 0001 or 0011, or 0000 with bit 31 clear; a
-    // branch register form with other fixed bits; a hint with Rt other than 31.
-    for word in [
-        0x0200_0000,
-        0x0600_0000,
-        0x0001_0000,
-        0xd61e_0200,
-        0xd503_2000,
+    for (what, word) in [
+        ("bits 28..25: 0001", 0x0200_0000),
+        ("bits 28..25: 0011", 0x0600_0000),
+        ("bits 28..25: 0000, bit 31 clear", 0x0001_0000),
+        ("a branch register form with other fixed bits", 0xd61e_0200),
+        ("blraaz with a modifier", 0xd63f_0be7),
+        ("eretaa with a register", 0xd69f_0be2),
+        ("cb<cc>: condition 100", 0x7480_0000),
+        ("cbb<cc> of 64 bits", 0xf400_8000),
+        ("a hint with Rt other than 31", 0xd503_2000),
+        ("a pair of system registers: op0 is 00", 0xd540_0000),
+        ("authentication: opcode 110000", 0xdac1_c3fe),
+        ("paciza with a register", 0xdac1_2000),
+        ("ccmp that sets no flags", 0x9a41_0000),
+        ("movz w0, lsl #32", 0x52c0_0000),
+        ("mov of opc 01", 0xb280_0000 & !(0b11 << 29) | 0b01 << 29),
+        ("ldp of opc 01, no allocation hint", 0x6840_0000),
+        ("ldrsw of 32 bits", 0xb9c0_0000),
+        ("a vector load of 16 bytes, size 11", 0xfdc0_0000),
+        ("a vector load of a literal, opc 11", 0xdc00_0000),
+        ("prfm with write-back", 0xf880_0400),
+        ("an unprivileged vector load", 0x3c40_0800),
+        ("a register offset, option 000", 0xf860_0800),
+        ("cas with a second register", 0xc8a0_0000),
+        ("casp of an odd pair", 0x4821_7c00),
+        ("ld1 with an index, no post-index", 0x0c41_7000),
+        ("ld4 of one doubleword each", 0x0d60_b400),
+        ("ldapur of 64 bits, opc 10", 0xd980_0000),
+        ("cpyfp, size 01", 0x5901_0440),
+        ("stzgm with an offset", 0xd920_1000),
+        ("ldclrp, size 10", 0x9920_1000),
+        ("swp with o3, opc 110", 0xf820_e000),
+        ("a vector group with bit 31", 0x8e00_0000),
+        ("floating point with S", 0x3e20_0000),
     ] {
-        assert_eq!(Insn::decode(word), Insn::UNKNOWN, "{word:08x}");
+        assert_eq!(Insn::decode(word), Insn::UNKNOWN, "{what}: {word:08x}");
     }
 }

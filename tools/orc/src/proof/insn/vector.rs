@@ -7,6 +7,28 @@ use super::{bit, field, Access, Mode, Reg, Regs, Step, Store};
 
 /// Scalar floating point and Advanced SIMD (bits 27..25 are 111).
 pub(super) fn decode(word: u32) -> Step {
+    // Bits 31..24 of the vector, scalar, floating-point and cryptographic groups.
+    let is_group = matches!(
+        word >> 24,
+        0x0e | 0x0f
+            | 0x1e
+            | 0x1f
+            | 0x2e
+            | 0x2f
+            | 0x4e
+            | 0x4f
+            | 0x5e
+            | 0x5f
+            | 0x6e
+            | 0x6f
+            | 0x7e
+            | 0x7f
+            | 0x9e
+            | 0xce
+    );
+    if !is_group {
+        return Step::Anything;
+    }
     let to_general = if field(word, 24, 5) == 0b11110 && !bit(word, 30) {
         converts_to_general(word)
     } else {
