@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! What the model claims to know of an instruction, and not only to destroy: sums,
+//! moves, constants, whole registers loaded and stored, write-back. fARM64 must
+//! say the same, operand by operand.
+
+use fARM64::info::instruction_info;
+use fARM64::{Instruction, MemIndexMode, Mnemonic, Operand, Register, ShiftType};
+use orctool::proof::insn::{Access, Flow, Insn, Mode, Reg, Step, Store};
+
+use crate::{is_write, register};
+
+/// What fARM64 does not say, if there is such.
+pub fn disagreement(ours: &Insn, theirs: &Instruction) -> Option<String> {
+    let is_right = match ours.step {
+        Step::Nothing | Step::Writes(_) | Step::Anything => true,
+        Step::ZeroBlock(base) => theirs.mnemonic() == Mnemonic::Dc && is(theirs, 1, base),
+        Step::Add { to, from, by } => {
+            is(theirs, 0, to) && is(theirs, 1, from) && addend(theirs) == Some(by)
+        }
+        Step::AddRegister {
+            to,
+            from,
+            by,
+            shift,
+            subtract,
+        } => {
+            let mnemonic = if subtract {
+                Mnemonic::Sub
+            } else {
+                Mnemonic::Add
+            };
+            theirs.mnemonic() == mnemonic
+                && is(theirs, 0, to)
+                && is(theirs, 1, from)
+                && is(theirs, 2, by)
+                && shift_of(theirs, 2) == Some(shift)
+        }
+        Step::RoundDown { to, from } => {
+            theirs.mnemonic() == Mnemonic::And
+                && is(theirs, 0, to)
+                && is(theirs, 1, from)
+                && matches!(theirs.op(2), Operand::ImmLogical(mask) if rounds_down(mask))
+        }
+        Step::Constant { to, value } => {
+            let named = register(theirs.op_register(0));
+            named == Some(to.index() as u32) && constant(theirs) == Some(value)
+        }
+        Step::Insert { to, bits, shift } => {
+            let chunk = Operand::ImmShiftedMove {
+                imm: bits,
+                lsl: shift as u8,
+            };
+            theirs.mnemonic() == Mnemonic::Movk && is(theirs, 0, to) && theirs.op(1) == chunk
+        }
+        Step::Sign(reg) => authenticates(theirs, reg),
+        Step::Access(access) => return accesses(&access, theirs),
+    };
+    let returns_to = |reg| match theirs.op(0) {
+        Operand::None => reg == Reg::X30,
+        _ if theirs.mnemonic() == Mnemonic::Ret => is(theirs, 0, reg),
+        // The modifier or where x30 was signed.
+        _ => reg == Reg::X30,
+    };
+    match ours.flow {
+        _ if !is_right => Some(format!("is no {:?}", ours.step)),
+        Flow::Return(reg) if !returns_to(reg) => Some(format!("does not return to {reg}")),
+        _ => None,
+    }
+}
+
+/// Whether an operand is all 64 bits of this register.
+fn is(theirs: &Instruction, operand: usize, reg: Reg) -> bool {
+    let named = match theirs.op(operand) {
+        Operand::Reg {
+            reg, lane: None, ..
+        } => reg,
+        _ => return false,
+    };
+    named.width_bits() == 64 && register(named) == Some(reg.index() as u32)
+}
+
+/// What is added to the second operand; a plain move adds nothing.
+fn addend(theirs: &Instruction) -> Option<i64> {
+    let amount = match (theirs.op_count(), theirs.op(2)) {
+        (2, _) => 0,
+        (3, Operand::ImmShiftedMove { imm, lsl }) => i64::from(imm) << lsl,
+        _ => return None,
+    };
+    match theirs.mnemonic() {
+        Mnemonic::Mov if theirs.op_count() == 2 => Some(0),
+        Mnemonic::Add => Some(amount),
+        Mnemonic::Sub => Some(-amount),
+        _ => None,
+    }
+}
+
+/// By how many bits an operand is shifted left, if that is all.
+fn shift_of(theirs: &Instruction, operand: usize) -> Option<u32> {
+    use fARM64::ExtendType::{Sxtx, Uxtx};
+    let Operand::Reg { shift, extend, .. } = theirs.op(operand) else {
+        return None;
+    };
+    let is_whole = matches!(extend, None | Some(Uxtx | Sxtx));
+    match shift {
+        None if is_whole => Some(0),
+        Some((ShiftType::Lsl, amount)) if is_whole => Some(amount.into()),
+        Some((_, 0)) if is_whole => Some(0),
+        _ => None,
+    }
+}
+
+fn rounds_down(mask: u64) -> bool {
+    mask.leading_ones() + mask.trailing_zeros() == 64
+}
+
+fn constant(theirs: &Instruction) -> Option<u64> {
+    let value = match theirs.op(1) {
+        Operand::ImmUnsigned(value) | Operand::ImmLogical(value) => value,
+        Operand::ImmSigned(value) => value as u64,
+        Operand::ImmShiftedMove { imm, lsl } => u64::from(imm) << lsl,
+        Operand::Reg {
+            reg: Register::Xzr, ..
+        } => 0,
+        _ => return None,
+    };
+    let value = match theirs.mnemonic() {
+        Mnemonic::Mov | Mnemonic::Movz => value,
+        Mnemonic::Movn => !value,
+        _ => return None,
+    };
+    match theirs.op_register(0).width_bits() {
+        32 => Some(value & u64::from(u32::MAX)),
+        _ => Some(value),
+    }
+}
+
+/// Whether it puts a code on this register or takes one off, and on no other.
+fn authenticates(theirs: &Instruction, reg: Reg) -> bool {
+    let name = format!("{:?}", theirs.mnemonic());
+    let starts = |start: &str| name.starts_with(start);
+    let info = instruction_info(theirs);
+    let written = info.used_registers().iter().filter(|u| is_write(u.access));
+    name != "Pacga"
+        && ["Pac", "Aut", "Xpac"].into_iter().any(starts)
+        && written
+            .filter_map(|used| register(used.register))
+            .eq([reg.index() as u32])
+}
+
+/// Whether a load or a store is at the same place and of the same registers.
+fn accesses(ours: &Access, theirs: &Instruction) -> Option<String> {
+    let operands = (0..theirs.op_count()).map(|number| theirs.op(number));
+    let place = operands.clone().position(|operand| {
+        matches!(
+            operand,
+            Operand::MemImm { .. } | Operand::MemExt { .. } | Operand::SveMem { .. }
+        )
+    });
+    let place = match place {
+        Some(place) => place,
+        // Of SME, all of which counts as a store.
+        None if ours.store == Store::Unbounded && ours.data == [None; 2] => return None,
+        None => return Some("accesses no memory".to_string()),
+    };
+    let is_same_mode = match (ours.mode, theirs.op(place)) {
+        (Mode::Offset(by), Operand::MemImm { imm, mode, .. }) => {
+            mode == MemIndexMode::Offset && by == imm
+        }
+        (Mode::PreIndex(by), Operand::MemImm { imm, mode, .. }) => {
+            mode == MemIndexMode::PreIndex && by == imm
+        }
+        (Mode::PostIndex(by), Operand::MemImm { imm, mode, .. }) => {
+            mode == MemIndexMode::PostImm && by == imm
+        }
+        (Mode::PostRegister, Operand::MemImm { mode, .. }) => mode == MemIndexMode::PostReg,
+        (Mode::Register, Operand::MemExt { .. }) => true,
+        (Mode::Register, _) => ours.store == Store::Unbounded,
+        (Mode::PostRegister, Operand::MemExt { .. }) => false,
+        _ => false,
+    };
+    if !is_same_mode {
+        return Some(format!("{:?}, not {:?}", theirs.op(place), ours.mode));
+    }
+    let data: Vec<Operand> = operands.take(place).collect();
+    if ours.data != [None; 2] && !is_whole(ours, theirs, &data) {
+        return Some(format!("{data:?} are not {:?}", ours.data));
+    }
+    let stored = bytes(theirs, &data);
+    match (ours.store, stored) {
+        (Store::Bytes(ours), Some(theirs)) if ours < theirs => {
+            Some(format!("stores {theirs} bytes, not {ours}"))
+        }
+        _ => None,
+    }
+}
+
+/// Whether these operands are the registers that we say are loaded or stored whole.
+fn is_whole(ours: &Access, theirs: &Instruction, data: &[Operand]) -> bool {
+    use Mnemonic::{Ldnp, Ldp, Ldr, Ldtnp, Ldtp, Ldtr, Ldur};
+    use Mnemonic::{Stgp, Stnp, Stp, Str, Sttnp, Sttp, Sttr, Stur};
+    let is_known = match ours.load {
+        true => matches!(
+            theirs.mnemonic(),
+            Ldr | Ldur | Ldtr | Ldp | Ldnp | Ldtp | Ldtnp
+        ),
+        false => matches!(
+            theirs.mnemonic(),
+            Str | Stur | Sttr | Stp | Stnp | Stgp | Sttp | Sttnp
+        ),
+    };
+    let same = |(number, operand): (usize, &Operand)| {
+        let named = match operand {
+            Operand::Reg { reg, .. } if reg.width_bits() == 64 => *reg,
+            _ => return false,
+        };
+        let ours = ours.data.get(number).copied().flatten();
+        ours.map(|reg| reg.index() as u32) == register(named)
+    };
+    is_known && data.iter().enumerate().all(same) && !data.is_empty()
+}
+
+/// How many bytes a plain store changes.
+fn bytes(theirs: &Instruction, data: &[Operand]) -> Option<u32> {
+    use Mnemonic::{Stlr, Stlrb, Stlrh, Stlur, Stlurb, Stlurh, Stnp, Stp};
+    use Mnemonic::{Str, Strb, Strh, Sttr, Sttrb, Sttrh, Stur, Sturb, Sturh};
+    let per_register = |operand: &Operand| match operand {
+        Operand::Reg { reg, .. } => u32::from(reg.width_bits()) / 8,
+        _ => 0,
+    };
+    match theirs.mnemonic() {
+        Str | Stur | Sttr | Stp | Stnp | Stlr | Stlur => Some(data.iter().map(per_register).sum()),
+        Strb | Sturb | Sttrb | Stlrb | Stlurb => Some(1),
+        Strh | Sturh | Sttrh | Stlrh | Stlurh => Some(2),
+        _ => None,
+    }
+}
