@@ -49,6 +49,7 @@ cargo_tests orc "$TOP/rust/orc"
 cargo_tests orctool "$TOP/tools/orc"
 bash "$TOP/scripts/kernel.sh"
 kernel_make_args
+cargo_kernel_tests "$KERNEL_OUT/vmlinux.unstripped"
 guest_tests
 damaged_table_tests
 results_close
