@@ -23,6 +23,17 @@ pub(super) enum Place {
     Elsewhere,
 }
 
+impl Place {
+    /// The offset, if it is known, of a place outside the function.
+    pub fn outside(self) -> Option<Option<u64>> {
+        match self {
+            Self::Inside(_) => None,
+            Self::Outside(offset) => Some(Some(offset)),
+            Self::Elsewhere => Some(None),
+        }
+    }
+}
+
 /// One function, decoded.
 pub(super) struct Body<'a> {
     pub function: &'a Function,
@@ -145,6 +156,11 @@ impl<'a> Body<'a> {
 
     pub fn claim(&self, index: usize) -> Option<&'a Claim> {
         self.claims().get(*self.claim_of.get(index)? as usize)
+    }
+
+    /// Whether two instructions have the same claim.
+    pub fn same_claim(&self, one: usize, other: usize) -> bool {
+        self.claim_of.get(one) == self.claim_of.get(other)
     }
 
     /// Where a direct branch at `index`, over this many bytes, goes. What a patch

@@ -143,7 +143,7 @@ impl Facts {
 
     /// At the entry of a function: AAPCS64.
     #[must_use]
-    pub fn entry() -> Self {
+    pub const fn entry() -> Self {
         let mut facts = Self::NONE;
         facts.registers[Reg::SP.index()] = Value::Cfa(0);
         facts.sp_limit = 0;

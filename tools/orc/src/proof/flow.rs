@@ -13,28 +13,25 @@ use super::judge;
 /// Facts that reach the start of every block.
 pub(super) struct Blocks<'a> {
     body: &'a Body<'a>,
-    /// By instruction; `None` where no block starts, or nothing is known to reach it.
-    states: Vec<Option<Box<Facts>>>,
+    /// By instruction, which of `facts` are those before it; [`NOT_REACHED`] where no
+    /// block starts, or nothing is known to reach it.
+    states: Vec<u32>,
+    facts: Vec<Facts>,
     pending: Vec<bool>,
     /// Edges after calls and traps that were not followed: the facts that would
     /// have gone along, by the instruction they lead to.
     dropped: BTreeMap<usize, Facts>,
 }
 
-/// Where control goes after one instruction, and with which facts.
-#[derive(Default)]
-pub(super) struct Outcome {
-    /// Branches.
-    pub taken: Vec<(Place, Facts)>,
-    /// Whether the next instruction follows.
-    pub next: Next,
-}
+const ENTRY: Facts = Facts::entry();
+
+/// No index in [`Blocks::facts`]: a function has less than 2^30 instructions.
+const NOT_REACHED: u32 = u32::MAX;
 
 /// Whether the next instruction follows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Next {
     /// No.
-    #[default]
     Never,
     /// Yes, if the call or the trap returns.
     IfItReturns,
@@ -44,9 +41,11 @@ pub(super) enum Next {
 
 impl<'a> Blocks<'a> {
     pub fn new(body: &'a Body<'a>) -> Self {
+        let blocks = (0..body.len()).filter(|&index| body.is_leader(index));
         Self {
             body,
-            states: vec![None; body.len()],
+            states: vec![NOT_REACHED; body.len()],
+            facts: Vec::with_capacity(blocks.count()),
             pending: vec![false; body.len()],
             dropped: BTreeMap::new(),
         }
@@ -54,10 +53,11 @@ impl<'a> Blocks<'a> {
 
     /// Adds a way into the function: at `index`, with `facts`.
     pub fn enter(&mut self, index: usize, facts: &Facts) {
-        let changed = match &mut self.states[index] {
+        let changed = match self.facts.get_mut(self.states[index] as usize) {
             Some(state) => state.meet_with(facts),
-            state @ None => {
-                *state = Some(Box::new(facts.clone()));
+            None => {
+                self.states[index] = self.facts.len() as u32;
+                self.facts.push(facts.clone());
                 true
             }
         };
@@ -66,7 +66,11 @@ impl<'a> Blocks<'a> {
 
     /// Whether anything is known to reach the block at `index`.
     pub fn is_reached(&self, index: usize) -> bool {
-        self.states[index].is_some()
+        self.state(index).is_some()
+    }
+
+    fn state(&self, index: usize) -> Option<&Facts> {
+        self.facts.get(self.states[index] as usize)
     }
 
     /// The facts of the call or trap just before `index`, where its edge was not
@@ -83,65 +87,63 @@ impl<'a> Blocks<'a> {
     /// Calls `see` for each instruction that is reached, in order, with the facts
     /// before it.
     pub fn each(&self, mut see: impl FnMut(usize, &Facts)) {
-        let mut outcome = Outcome::default();
         let mut facts = Facts::NONE;
         let mut is_reached = false;
         for index in 0..self.body.len() {
             if self.body.is_leader(index) {
-                is_reached = self.states[index].is_some();
-                if let Some(state) = &self.states[index] {
-                    facts = (**state).clone();
+                let state = self.state(index);
+                is_reached = state.is_some();
+                if let Some(state) = state {
+                    facts.clone_from(state);
                 }
             }
             if is_reached {
                 see(index, &facts);
-                execute(self.body, index, &mut facts, &mut outcome);
+                execute(self.body, index, &mut facts, &mut |_, _| ());
             }
         }
     }
 
     /// Visits the blocks that are pending, in order; whether there was one.
     fn pass(&mut self) -> bool {
-        let mut outcome = Outcome::default();
         let mut any = false;
         for index in 0..self.body.len() {
             if std::mem::take(&mut self.pending[index]) {
                 any = true;
-                self.visit(index, &mut outcome);
+                self.visit(index);
             }
         }
         any
     }
 
-    fn visit(&mut self, start: usize, outcome: &mut Outcome) {
-        let Some(state) = &self.states[start] else {
+    fn visit(&mut self, start: usize) {
+        let body = self.body;
+        let Some(mut facts) = self.state(start).cloned() else {
             return;
         };
-        let mut facts = (**state).clone();
         let mut index = start;
         loop {
-            execute(self.body, index, &mut facts, outcome);
-            for (place, facts) in outcome.taken.drain(..) {
+            let next = execute(body, index, &mut facts, &mut |place, facts| {
                 if let Place::Inside(to) = place {
-                    self.enter(to, &facts);
+                    self.enter(to, facts);
                 }
-            }
-            let follows = match outcome.next {
+            });
+            let follows = match next {
                 Next::Never => false,
                 Next::Always => true,
-                Next::IfItReturns => !is_no_return(self.body, index, &facts),
+                Next::IfItReturns => !is_no_return(body, index, &facts),
             };
             index += 1;
-            if index >= self.body.len() || self.body.is_data(index) {
+            if index >= body.len() || body.is_data(index) {
                 return;
             }
             if !follows {
-                if outcome.next == Next::IfItReturns {
+                if next == Next::IfItReturns {
                     self.dropped.insert(index, facts);
                 }
                 return;
             }
-            if self.body.is_leader(index) {
+            if body.is_leader(index) {
                 self.enter(index, &facts);
                 return;
             }
@@ -163,25 +165,29 @@ pub(super) fn is_no_return(body: &Body<'_>, index: usize, facts: &Facts) -> bool
     }
 }
 
-/// Executes the instruction at `index`, and all that it may be patched to:
-/// `facts` become those at the next instruction.
-pub(super) fn execute(body: &Body<'_>, index: usize, facts: &mut Facts, outcome: &mut Outcome) {
-    outcome.taken.clear();
+/// Executes the instruction at `index`, and all that it may be patched to: `facts`
+/// become those at the next instruction. `taken` gets each place that it branches
+/// to, with the facts there.
+pub(super) fn execute(
+    body: &Body<'_>,
+    index: usize,
+    facts: &mut Facts,
+    taken: &mut impl FnMut(Place, &Facts),
+) -> Next {
     for (place, written) in body.fixups(index) {
         let mut facts = facts.clone();
         facts.clobber(*written);
-        outcome.taken.push((*place, facts));
+        taken(*place, &facts);
     }
     let variants = body.variants(index);
     if variants.is_empty() {
-        outcome.next = execute_one(body, index, body.insn(index), false, facts, outcome);
-        return;
+        return execute_one(body, index, body.insn(index), false, facts, taken);
     }
     let before = facts.clone();
-    let mut next = execute_one(body, index, body.insn(index), false, facts, outcome);
+    let mut next = execute_one(body, index, body.insn(index), false, facts, taken);
     for variant in variants {
         let mut after = before.clone();
-        let also = execute_one(body, index, variant, true, &mut after, outcome);
+        let also = execute_one(body, index, variant, true, &mut after, taken);
         match (next, also) {
             (_, Next::Never) => {}
             (Next::Never, _) => {
@@ -194,7 +200,7 @@ pub(super) fn execute(body: &Body<'_>, index: usize, facts: &mut Facts, outcome:
             }
         }
     }
-    outcome.next = next;
+    next
 }
 
 fn execute_one(
@@ -203,7 +209,7 @@ fn execute_one(
     insn: &Insn,
     is_patch: bool,
     facts: &mut Facts,
-    outcome: &mut Outcome,
+    taken: &mut impl FnMut(Place, &Facts),
 ) -> Next {
     facts.apply(&insn.step);
     match insn.flow {
@@ -214,12 +220,11 @@ fn execute_one(
                 steps.iter().for_each(|step| facts.apply(step));
                 place = Place::Inside(back);
             }
-            outcome.taken.push((place, facts.clone()));
+            taken(place, facts);
             Next::Never
         }
         Flow::Conditional(by) => {
-            let place = body.place(index, by, is_patch);
-            outcome.taken.push((place, facts.clone()));
+            taken(body.place(index, by, is_patch), facts);
             Next::Always
         }
         Flow::Call(by) => {
@@ -229,7 +234,7 @@ fn execute_one(
                 facts.set(Reg::X30, Value::Unknown);
                 return Next::Always;
             }
-            call(place, facts, outcome);
+            call(place, facts, taken);
             Next::IfItReturns
         }
         Flow::IndirectCall => {
@@ -243,16 +248,15 @@ fn execute_one(
 
 /// A call into the middle of a function is either a call of a function in there,
 /// or no call at all: what both have in common holds.
-fn call(place: Place, facts: &mut Facts, outcome: &mut Outcome) {
-    let is_start = matches!(place, Place::Inside(0) | Place::Elsewhere);
-    if !is_start {
-        let mut within = facts.clone();
-        within.set(Reg::X30, Value::Unknown);
-        let entry = match place {
-            Place::Inside(_) => within.meet(&Facts::entry()),
-            _ => Facts::entry(),
-        };
-        outcome.taken.push((place, entry));
+fn call(place: Place, facts: &mut Facts, taken: &mut impl FnMut(Place, &Facts)) {
+    match place {
+        Place::Inside(0) | Place::Elsewhere => {}
+        Place::Outside(_) => taken(place, &ENTRY),
+        Place::Inside(_) => {
+            let mut within = facts.clone();
+            within.set(Reg::X30, Value::Unknown);
+            taken(place, &within.meet(&ENTRY));
+        }
     }
     facts.apply_call();
 }

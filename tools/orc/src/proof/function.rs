@@ -10,7 +10,7 @@ use crate::text::{Function, TextSection};
 use super::body::{Body, Place};
 use super::facts::{Facts, Value};
 use super::finding::{Class, Counts, Finding, Proof};
-use super::flow::{self, Blocks, Next, Outcome};
+use super::flow::{self, Blocks, Next};
 use super::insn::{Flow, Reg};
 use super::judge;
 use super::section::{Entrance, Prover};
@@ -157,7 +157,6 @@ struct Judge<'j, 'a> {
     seen: Vec<bool>,
     escapes: Vec<Entrance>,
     counts: Counts,
-    outcome: Outcome,
 }
 
 impl<'j, 'a> Judge<'j, 'a> {
@@ -170,7 +169,6 @@ impl<'j, 'a> Judge<'j, 'a> {
             seen: vec![false; body.len()],
             escapes: Vec::new(),
             counts: Counts::default(),
-            outcome: Outcome::default(),
         }
     }
 
@@ -213,20 +211,21 @@ impl<'j, 'a> Judge<'j, 'a> {
                 }
             }
         }
-        let mut after = facts.clone();
-        flow::execute(self.body, index, &mut after, &mut self.outcome);
-        let mut result = Ok(());
-        for (place, facts) in std::mem::take(&mut self.outcome.taken) {
-            let to = match place {
-                Place::Inside(_) => continue,
-                Place::Outside(offset) => Some(offset),
-                Place::Elsewhere => None,
-            };
-            if !self.escape(to, &facts) {
-                result = Err(Class::WrongTailCall);
-            }
+        if !is_last && self.stays(index) {
+            return Ok(());
         }
-        match self.outcome.next {
+        let mut after = facts.clone();
+        let mut result = Ok(());
+        let next = flow::execute(self.body, index, &mut after, &mut |place, facts| {
+            let escape = place.outside().map(|to| self.prover.escape(to, facts));
+            if let Some(escape) = escape {
+                self.escapes.extend(escape.entrance);
+                if !escape.is_allowed {
+                    result = Err(Class::WrongTailCall);
+                }
+            }
+        });
+        match next {
             Next::Always if is_last => result = result.and(self.runs_on(index, &after)),
             Next::IfItReturns if !is_last && flow::is_no_return(self.body, index, &after) => {
                 self.counts.no_return += 1;
@@ -234,6 +233,28 @@ impl<'j, 'a> Judge<'j, 'a> {
             _ => {}
         }
         result
+    }
+
+    /// Whether it is plain that the instruction at `index`, not the last one, does not
+    /// leave the function but by a return or a call: most branches and calls, which
+    /// need not be executed to see that.
+    fn stays(&self, index: usize) -> bool {
+        let body = self.body;
+        if !body.variants(index).is_empty() || !body.fixups(index).is_empty() {
+            return false;
+        }
+        let place = |by| body.place(index, by, false);
+        // Where the frame changes, a call may be one that does not return.
+        let same_row = body.same_claim(index, index + 1);
+        match body.insn(index).flow {
+            Flow::Next | Flow::IndirectJump | Flow::Return(_) | Flow::ExceptionReturn => true,
+            Flow::Jump(by) | Flow::Conditional(by) => matches!(place(by), Place::Inside(_)),
+            Flow::Call(by) => match place(by) {
+                Place::Outside(to) => same_row && self.prover.is_plain_entry(to),
+                Place::Inside(_) | Place::Elsewhere => same_row,
+            },
+            Flow::IndirectCall | Flow::Trap => same_row,
+        }
     }
 
     /// Whether control may go on over the end of the function, behind the
@@ -261,12 +282,6 @@ impl<'j, 'a> Judge<'j, 'a> {
         }
         self.counts.dead_ends += 1;
         Ok(())
-    }
-
-    fn escape(&mut self, to: Option<u64>, facts: &Facts) -> bool {
-        let escape = self.prover.escape(to, facts);
-        self.escapes.extend(escape.entrance);
-        escape.is_allowed
     }
 
     /// Names the class more closely by the rows around.

@@ -118,7 +118,12 @@ impl Regs {
 
     /// Its members, x0 first.
     pub fn iter(self) -> impl Iterator<Item = Reg> {
-        (0..32u8).map(Reg).filter(move |&reg| self.contains(reg))
+        let mut bits = self.0;
+        std::iter::from_fn(move || {
+            let lowest = bits.trailing_zeros();
+            bits &= bits.checked_sub(1)?;
+            Some(Reg(lowest as u8))
+        })
     }
 }
 

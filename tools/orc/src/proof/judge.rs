@@ -31,10 +31,11 @@ pub(super) fn row(facts: &Facts, claim: &Claim) -> Result<Frame, Class> {
     if let Some(by_sp) = relative_to_sp(facts, &frame) {
         return Ok(by_sp);
     }
-    if !frame.is_valid() {
-        // Not a record that the walk could follow, so nothing to compare with.
-        frame.x29 = X29::Other;
+    if frame.is_valid() {
+        return Ok(frame);
     }
+    // Not a record that the walk could follow, so nothing to compare with.
+    frame.x29 = X29::Other;
     match frame.is_valid() {
         true => Ok(frame),
         false => Err(Class::NotExpressible),
@@ -51,6 +52,9 @@ fn relative_to_sp(facts: &Facts, frame: &Frame) -> Option<Frame> {
     let Value::Cfa(below) = facts.get(Reg::SP) else {
         return None;
     };
+    if frame.cfa.base != CfaBase::Fp || frame.x29 != X29::Record(frame.cfa.offset) {
+        return None;
+    }
     let by_sp = Frame {
         cfa: Cfa {
             base: CfaBase::Sp,
@@ -58,8 +62,7 @@ fn relative_to_sp(facts: &Facts, frame: &Frame) -> Option<Frame> {
         },
         ..*frame
     };
-    let says_as_much = frame.x29 == X29::Record(frame.cfa.offset);
-    (frame.cfa.base == CfaBase::Fp && says_as_much && by_sp.is_valid()).then_some(by_sp)
+    by_sp.is_valid().then_some(by_sp)
 }
 
 /// Whether the facts imply all that a claim says.

@@ -9,10 +9,10 @@ use orc::rule::{Frame, Rule, Undescribed};
 
 use crate::text::{Function, Kind, TextSection};
 
-use super::body::{Body, Place};
+use super::body::Body;
 use super::facts::Facts;
 use super::finding::{Counts, Proof};
-use super::flow::{self, Blocks, Next, Outcome};
+use super::flow::{self, Blocks, Next};
 use super::function::Analysis;
 use super::insn::{Flow, Reg};
 use super::no_leaf::NoLeaf;
@@ -31,7 +31,6 @@ pub(super) fn analyze(
         prover,
         body: &body,
         escapes: Vec::new(),
-        outcome: Outcome::default(),
         entered: 0,
     };
     let result = match function.kind {
@@ -93,7 +92,6 @@ struct Leaf<'l, 'a> {
     prover: &'l Prover<'l>,
     body: &'l Body<'a>,
     escapes: Vec<Entrance>,
-    outcome: Outcome,
     /// How many blocks were entered without being reached.
     entered: u64,
 }
@@ -153,16 +151,13 @@ impl Leaf<'_, '_> {
     /// Whether what the instruction at `index` leads to outside may be entered so.
     fn leaves(&mut self, index: usize, facts: &Facts) -> Result<(), NoLeaf> {
         let mut after = facts.clone();
-        flow::execute(self.body, index, &mut after, &mut self.outcome);
         let mut ways: Vec<(Option<u64>, Facts)> = Vec::new();
-        for (place, facts) in self.outcome.taken.drain(..) {
-            match place {
-                Place::Inside(_) => {}
-                Place::Outside(offset) => ways.push((Some(offset), facts)),
-                Place::Elsewhere => ways.push((None, facts)),
+        let follows = flow::execute(self.body, index, &mut after, &mut |place, facts| {
+            if let Some(to) = place.outside() {
+                ways.push((to, facts.clone()));
             }
-        }
-        if self.outcome.next != Next::Never {
+        });
+        if follows != Next::Never {
             match index + 1 {
                 next if next == self.body.len() => {
                     let escape = self.prover.falls_to(self.body.function.end, &after);

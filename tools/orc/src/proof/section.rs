@@ -41,6 +41,8 @@ pub struct Prover<'a> {
     text: &'a TextSection,
     /// By function, in the section's order: ways in from other functions.
     entrances: Vec<Vec<Entrance>>,
+    /// By function: whether its start is entered as AAPCS64 says.
+    starts: Vec<bool>,
 }
 
 impl<'a> Prover<'a> {
@@ -51,6 +53,7 @@ impl<'a> Prover<'a> {
         Self {
             text,
             entrances: vec![Vec::new(); text.functions.len()],
+            starts: text.functions.iter().map(is_entered_at_start).collect(),
         }
     }
 
@@ -159,12 +162,20 @@ impl<'a> Prover<'a> {
     /// The way into the function at `to`, with these facts; none when it is the
     /// plain entry, or what is entered has no row that depends on it.
     pub(super) fn entrance(&self, to: u64, facts: &Facts) -> Option<Entrance> {
-        let function = &self.text.functions[self.function_at(to)?];
-        let claim = function.claim_at(to)?;
-        let is_plain_entry = to == function.start && judge::is_entry(claim);
-        (!is_plain_entry).then(|| Entrance {
+        self.text.functions[self.function_at(to)?].claim_at(to)?;
+        (!self.is_plain_entry(to)).then(|| Entrance {
             to,
             facts: facts.clone(),
+        })
+    }
+
+    /// Whether a function starts at `to` that is entered as AAPCS64 says.
+    pub(super) fn is_plain_entry(&self, to: u64) -> bool {
+        let function = self
+            .function_at(to)
+            .map(|index| &self.text.functions[index]);
+        function.is_some_and(|function| {
+            to == function.start && function.claim_at(to).is_none_or(judge::is_entry)
         })
     }
 
@@ -186,7 +197,7 @@ impl<'a> Prover<'a> {
             };
         }
         let claim = function.claim_at(to);
-        let is_plain_entry = to == function.start && claim.is_none_or(judge::is_entry);
+        let is_plain_entry = to == function.start && self.starts[index];
         let is_allowed = match claim {
             Some(claim) if !is_plain_entry => judge::implies(facts, claim).is_ok(),
             _ => is_entry_state,
@@ -208,6 +219,13 @@ pub(super) struct Escape {
     pub is_allowed: bool,
     /// What the function it leads to must know.
     pub entrance: Option<Entrance>,
+}
+
+/// Whether a function is entered at its start as AAPCS64 says; not so a part of
+/// another one.
+fn is_entered_at_start(function: &Function) -> bool {
+    let claim = function.claim_at(function.start);
+    claim.is_none_or(judge::is_entry)
 }
 
 /// Whether a function has no row, whatever its instructions are. Nothing then
