@@ -156,8 +156,8 @@ fn amounts(totals: &Totals) -> String {
     let counts = &totals.counts;
     format!(
         "{} functions; {} instructions with CFI: {} proved ({} assumed), {} not; \
-         {} blocks entered by claim, {} no-return calls, {} opaque sites; without CFI: \
-         {} leaves ({} instructions), {} others ({} instructions)",
+         {} blocks entered by claim, {} no-return calls, {} dead ends, {} opaque sites; \
+         without CFI: {} leaves ({} instructions), {} others ({} instructions)",
         totals.functions,
         counts.instructions,
         counts.proved,
@@ -165,6 +165,7 @@ fn amounts(totals: &Totals) -> String {
         counts.unproved,
         counts.entered_by_claim,
         counts.no_return,
+        counts.dead_ends,
         counts.opaque_sites,
         totals.leaf_functions,
         counts.leaf,

@@ -122,9 +122,9 @@ fn nops_before_the_cfi_are_part_of_a_function() {
     assert_eq!(found_in(&[NOP; 8], &symbols, &two), parts);
     // ... what does something, or what is no function.
     words[1] = ADD;
-    assert_eq!(found_in(&words, &symbols, &[(8, 24)])[0].4, false);
+    assert!(!found_in(&words, &symbols, &[(8, 24)])[0].4);
     let code = [("f", GLOBAL_NOTYPE, 0, 32)];
-    assert_eq!(found_in(&[NOP; 8], &code, &[(8, 24)])[0].4, false);
+    assert!(!found_in(&[NOP; 8], &code, &[(8, 24)])[0].4);
 }
 
 #[test]
