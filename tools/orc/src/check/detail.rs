@@ -62,17 +62,17 @@ pub struct Line {
 
 /// Adds what is shown to each of these divergences.
 ///
-/// DWARF is read here, and only if there are any.
-pub fn add<'f>(input: &Input<'_>, findings: impl Iterator<Item = &'f mut Divergence>) {
-    let mut findings = findings.peekable();
-    if findings.peek().is_none() {
-        return;
-    }
-    let debug = Debug::of(&input.image);
+/// `image` is the file that `input` is of, with its DWARF if it has any.
+pub fn add<'f>(
+    input: &Input<'_>,
+    image: &Image<'_>,
+    findings: impl Iterator<Item = &'f mut Divergence>,
+) {
+    let debug = Debug::of(image);
     let describer = Describer {
         input,
         lines: debug.as_ref().and_then(Lines::new),
-        comment: comment(&input.image),
+        comment: comment(image),
     };
     for found in findings {
         found.detail = describer.detail(&found.place, found.instructions);

@@ -9,7 +9,9 @@ use clap::Args;
 
 use super::{print, print_styled, Outcome};
 use crate::check::baseline::Baseline;
-use crate::check::{detail, json, report, text, File, Totals};
+use crate::check::{detail, json, report, text, Divergence, File, Totals};
+use crate::elf::load::{is_no_dwarf, load};
+use crate::elf::Image;
 use crate::error::Error;
 use crate::input::Input;
 use crate::output;
@@ -115,7 +117,7 @@ impl Job<'_> {
     /// Checks one file, and prints what is to be seen of it.
     fn check(&mut self, path: &Path) -> Result<File, Error> {
         let start = Instant::now();
-        let data = output::read(path)?;
+        let data = load(path, is_no_dwarf)?;
         let input = Input::read_all_text(&data).map_err(|e| e.in_file(path))?;
         let functions: usize = input.texts.iter().map(|t| t.text.functions.len()).sum();
         let bar = self.verbosity.bar(functions as u64);
@@ -124,18 +126,36 @@ impl Job<'_> {
         bar.finish_and_clear();
         self.gone
             .extend(self.baseline.mark(std::slice::from_mut(&mut file)));
-        let wants_all = self.arguments.json || self.arguments.report.is_some();
-        let is_silent = self.verbosity == Verbosity::Quiet;
-        let shows_known = self.verbosity == Verbosity::Verbose;
-        let findings = file.findings.iter_mut();
-        let shown = findings.filter(|f| wants_all || !is_silent && (shows_known || !f.known));
-        detail::add(&input, shown);
+        self.describe(path, &input, &mut file)?;
         let time = start.elapsed();
         self.time += time;
         if !self.is_silent() {
             self.show(&file, time)?;
         }
         Ok(file)
+    }
+
+    /// Adds to the divergences that will be seen what is shown beside them.
+    fn describe(&self, path: &Path, input: &Input<'_>, file: &mut File) -> Result<(), Error> {
+        let wants_all = self.arguments.json || self.arguments.report.is_some();
+        let is_quiet = self.verbosity == Verbosity::Quiet;
+        let shows_known = self.verbosity == Verbosity::Verbose;
+        let is_shown = |found: &Divergence| wants_all || !is_quiet && (shows_known || !found.known);
+        let mut shown = file.findings.iter_mut().filter(|f| is_shown(f)).peekable();
+        if shown.peek().is_none() {
+            return Ok(());
+        }
+        let sections = &input.image.sections;
+        let left_out = |name: &str| sections.iter().any(|s| s.name == name && s.data.is_empty());
+        if !left_out(".debug_info") {
+            detail::add(input, &input.image, shown);
+            return Ok(());
+        }
+        // Only now is it worth to read what is most of the file.
+        let data = output::read(path)?;
+        let image = Image::parse(&data).map_err(|e| e.in_file(path))?;
+        detail::add(input, &image, shown);
+        Ok(())
     }
 
     fn is_silent(&self) -> bool {

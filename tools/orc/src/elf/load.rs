@@ -6,6 +6,7 @@
 //! to prove all rows, and more memory than everything else.
 
 use std::fs::File;
+use std::io::Read as _;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -35,13 +36,16 @@ pub fn is_no_dwarf(name: &str) -> bool {
 ///
 /// [`Error::Io`] with the file's name.
 pub fn load(path: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<u8>, Error> {
-    let file = File::open(path).map_err(Error::io(path))?;
+    let mut file = File::open(path).map_err(Error::io(path))?;
     let meta = file.metadata().map_err(Error::io(path))?;
-    let skipped = match usize::try_from(meta.len()) {
-        Ok(size) if meta.is_file() => skipped(&file, is_wanted).map(|skipped| (skipped, size)),
-        _ => None,
-    };
-    match skipped {
+    if !meta.is_file() {
+        // A pipe can be opened once only.
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(Error::io(path))?;
+        return Ok(bytes);
+    }
+    let size = usize::try_from(meta.len()).ok();
+    match skipped(&file, is_wanted).zip(size) {
         Some((skipped, size)) => read_around(&file, &skipped, size).map_err(Error::io(path)),
         None => output::read(path),
     }

@@ -556,6 +556,17 @@ fn source_and_compiler_come_from_dwarf() {
         "{compiler}"
     );
     assert!(found["producer"].as_str().unwrap().contains("-O2"));
+    // From a pipe, which can be read once.
+    let pipe = bench.0.path().join("pipe");
+    assert!(Command::new("mkfifo")
+        .arg(&pipe)
+        .status()
+        .unwrap()
+        .success());
+    let writer = std::thread::spawn(move || std::fs::write(pipe, broken_lines()).unwrap());
+    let json = bench.json(&["pipe"]);
+    writer.join().unwrap();
+    assert_eq!(json["files"][0]["findings"][0]["source"], found["source"]);
     let (_, out, _) = bench.check(&["x.o"]);
     let first = out.lines().next().unwrap();
     let (file, rest) = first.split_once(':').unwrap();

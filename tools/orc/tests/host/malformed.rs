@@ -117,7 +117,7 @@ fn check_it(file: &[u8]) {
         return;
     };
     let mut checked = File::check("file", &input, || ());
-    detail::add(&input, checked.findings.iter_mut());
+    detail::add(&input, &input.image, checked.findings.iter_mut());
     let checked = [checked];
     let _ = report::text(&checked);
     let _ = Baseline::of(&checked);
