@@ -11,6 +11,7 @@ use crate::progress::Verbosity;
 
 mod check;
 mod dump;
+mod explain;
 mod gen;
 mod stat;
 
@@ -38,6 +39,7 @@ enum Command {
     Check(check::Arguments),
     Gen(gen::Arguments),
     Dump(dump::Arguments),
+    Explain(explain::Arguments),
     Stat(stat::Arguments),
 }
 
@@ -51,6 +53,8 @@ Examples:
   orctool gen --module ext4.ko         tables into a module
   orctool check vmlinux *.ko           where CFI and instructions differ
   orctool dump vmlinux schedule        the rows of a function
+  orctool explain vmlinux.unstripped schedule+0x40
+                                       what is known about one PC
   orctool stat vmlinux                 coverage and sizes";
 
 /// The version, and the hash of the table format: what a kernel build compares.
@@ -93,6 +97,7 @@ pub fn run() -> u8 {
         Command::Check(arguments) => check::run(&arguments, verbosity),
         Command::Gen(arguments) => gen::run(&arguments, verbosity),
         Command::Dump(arguments) => dump::run(&arguments, verbosity),
+        Command::Explain(arguments) => explain::run(&arguments, verbosity),
         Command::Stat(arguments) => stat::run(&arguments, verbosity),
     };
     match result {
@@ -103,6 +108,13 @@ pub fn run() -> u8 {
             error.exit_code()
         }
     }
+}
+
+/// Prints a command's output as JSON.
+fn print_json(output: &impl serde::Serialize) -> Result<(), Error> {
+    let json = serde_json::to_string_pretty(output);
+    let json = json.map_err(|e| Error::Usage(e.to_string()))?;
+    print(&(json + "\n"))
 }
 
 /// Prints a command's output. A reader that has gone away (`| head`) is no error.

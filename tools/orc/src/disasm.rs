@@ -13,6 +13,9 @@ use fARM64::{Decoder, DecoderOptions};
 use crate::branch;
 use crate::text::{Target, TextSection};
 
+/// What stands for a target in another section, which no text section knows.
+pub const ELSEWHERE: &str = "<elsewhere>";
+
 /// One instruction of a text section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
@@ -68,7 +71,7 @@ fn instruction(section: &TextSection, offset: u64, word: u32) -> String {
     let address = section.address.wrapping_add(offset);
     let target = match section.branches.get(&offset) {
         Some(Target::Local(target)) => Some(*target),
-        Some(Target::External) => return format!("{} <elsewhere>", mnemonic(word)),
+        Some(Target::External) => return format!("{} {ELSEWHERE}", mnemonic(word)),
         None => branch::distance(word).map(|by| offset.wrapping_add_signed(by)),
     };
     let Some(target) = target else {

@@ -71,19 +71,32 @@ impl<'d> Debug<'d> {
     }
 }
 
+/// The sections that tell the line of an instruction.
+const FOR_LINES: [SectionId; 10] = [
+    SectionId::DebugAbbrev,
+    SectionId::DebugAddr,
+    SectionId::DebugAranges,
+    SectionId::DebugInfo,
+    SectionId::DebugLine,
+    SectionId::DebugLineStr,
+    SectionId::DebugRanges,
+    SectionId::DebugRngLists,
+    SectionId::DebugStr,
+    SectionId::DebugStrOffsets,
+];
+
+/// Whether a section, or the one that it relocates, is needed for [`Lines`].
+#[must_use]
+pub fn is_for_lines(name: &str) -> bool {
+    let name = name.strip_prefix(".rela").unwrap_or(name);
+    FOR_LINES.iter().any(|id| id.name() == name)
+}
+
 /// A section's bytes; none of a section that is not there or not of use here.
 fn load<'d>(image: &Image<'d>, id: SectionId) -> Option<Cow<'d, [u8]>> {
-    let is_wanted = !matches!(
-        id,
-        SectionId::DebugLoc
-            | SectionId::DebugLocLists
-            | SectionId::DebugMacinfo
-            | SectionId::DebugMacro
-            | SectionId::DebugTypes
-    );
     let mut sections = image.sections.iter();
     let named = sections.position(|s| s.name == id.name() && !s.data.is_empty());
-    let Some(index) = named.filter(|_| is_wanted) else {
+    let Some(index) = named.filter(|_| is_for_lines(id.name())) else {
         return Some(Cow::Borrowed(&[]));
     };
     if image.sections[index].flags & elf::SHF_COMPRESSED.0 != 0 {

@@ -22,6 +22,18 @@ pub struct Rows {
     pub rows: Vec<(u32, Rule)>,
 }
 
+impl Rows {
+    /// The rule at an offset; `None` behind the end of the section.
+    #[must_use]
+    pub fn at(&self, offset: u64) -> Option<Rule> {
+        let after = self
+            .rows
+            .partition_point(|(at, _)| u64::from(*at) <= offset);
+        let (_, rule) = self.rows.get(after.checked_sub(1)?)?;
+        (offset < u64::from(self.text_bytes)).then_some(*rule)
+    }
+}
+
 /// Why rows can't be written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unwritable {

@@ -36,13 +36,11 @@ pub fn of<'i>(input: &'i Input<'_>) -> Result<Vec<Described<'i>>, Fault> {
 }
 
 fn described<'i>(input: &'i Input<'_>, text: &'i Text) -> Result<Described<'i>, Fault> {
-    let name = table_section(input.image.relocatable, &text.text.name);
-    if let Some(section) = input.image.section(&name) {
-        return carried(text, &name, section.data);
+    if let Some(table) = carried(input, text)? {
+        return Ok(table);
     }
     if input.cfi.is_none() {
-        let what = "neither a table nor CFI describes it";
-        return Err(Fault::new(&text.text.name, 0, what));
+        return Err(undescribed(text));
     }
     let proofs = generate::prove(text, || ());
     let rows = generate::rows(text, &proofs);
@@ -58,8 +56,24 @@ fn described<'i>(input: &'i Input<'_>, text: &'i Text) -> Result<Described<'i>, 
     })
 }
 
-fn carried<'i>(text: &'i Text, name: &str, bytes: &[u8]) -> Result<Described<'i>, Fault> {
-    let fault = |what: &str| Fault::new(name, 0, what);
+/// A text section without table and without CFI.
+#[must_use]
+pub fn undescribed(text: &Text) -> Fault {
+    Fault::new(&text.text.name, 0, "neither a table nor CFI describes it")
+}
+
+/// The table that the file carries for a text section, if it carries one.
+///
+/// # Errors
+///
+/// A [`Fault`] when the kernel would refuse it.
+pub fn carried<'i>(input: &'i Input<'_>, text: &'i Text) -> Result<Option<Described<'i>>, Fault> {
+    let name = table_section(input.image.relocatable, &text.text.name);
+    let Some(section) = input.image.section(&name) else {
+        return Ok(None);
+    };
+    let bytes = section.data;
+    let fault = |what: &str| Fault::new(&name, 0, what);
     // Whether it is of this build is the kernel's question; here it is read. Before
     // `gen --fill` it has no build-id.
     let header = orc::format::Header::decode(bytes).map_err(|_| fault("not a table"))?;
@@ -67,7 +81,7 @@ fn carried<'i>(text: &'i Text, name: &str, bytes: &[u8]) -> Result<Described<'i>
     if u64::from(header.text_bytes) != text.text.bytes.len() as u64 {
         return Err(fault("describes text of another size"));
     }
-    Ok(Described {
+    Ok(Some(Described {
         text,
         rows: Rows {
             text_bytes: header.text_bytes,
@@ -76,5 +90,5 @@ fn carried<'i>(text: &'i Text, name: &str, bytes: &[u8]) -> Result<Described<'i>
         bytes: bytes.len() as u64,
         rules: header.rules,
         carried: true,
-    })
+    }))
 }

@@ -13,6 +13,7 @@ use super::{print, Outcome};
 use crate::elf::load::{is_no_dwarf, load};
 use crate::error::Error;
 use crate::input::Input;
+use crate::place::{self, Found};
 use crate::progress::Verbosity;
 use crate::show::Show;
 use crate::tables::{self, Described};
@@ -51,11 +52,8 @@ pub(super) fn run(arguments: &Arguments, _: Verbosity) -> Result<Outcome, Error>
     match &arguments.place {
         None => tables.iter().for_each(|t| section(&mut out, t)),
         Some(place) => {
-            tables.iter().for_each(|t| selected(&mut out, t, place));
-            if out.is_empty() {
-                let what = format!("{}: no {place} in the text with tables", file.display());
-                return Err(Error::Usage(what));
-            }
+            let found = place::find(file, &input, place)?;
+            found.iter().for_each(|f| selected(&mut out, &tables, f));
         }
     }
     print(&out)?;
@@ -80,37 +78,18 @@ fn section(out: &mut String, table: &Described<'_>) {
     rows(out, table, 0..u64::from(table.rows.text_bytes));
 }
 
-/// The rows of a function, or the one at an address.
-fn selected(out: &mut String, table: &Described<'_>, place: &str) {
-    let text = &table.text.text;
-    let named = text.functions.iter().filter(|f| f.name == place);
-    let ranges: Vec<Range<u64>> = named.map(|f| f.start..f.end).collect();
-    if !ranges.is_empty() {
-        ranges.into_iter().for_each(|range| rows(out, table, range));
+/// The rows of a function, or the one at a place.
+fn selected(out: &mut String, tables: &[Described<'_>], found: &Found) {
+    let Some(table) = tables.get(found.text) else {
         return;
-    }
-    let at = offset_of(text, place).map(|at| at & !3);
-    let size = u64::from(table.rows.text_bytes);
-    if let Some(at) = at.filter(|at| *at < size) {
-        rows(out, table, at..at + 4);
-    }
-}
-
-/// The offset that SYMBOL+OFFSET, SECTION+OFFSET or an address means here.
-fn offset_of(text: &TextSection, place: &str) -> Option<u64> {
-    if let Some((name, offset)) = place.rsplit_once('+') {
-        let offset = number(offset)?;
-        if name == text.name {
-            return Some(offset);
-        }
-        let function = text.functions.iter().find(|f| f.name == name)?;
-        return function.start.checked_add(offset);
-    }
-    number(place)?.checked_sub(text.address)
-}
-
-fn number(digits: &str) -> Option<u64> {
-    u64::from_str_radix(digits.strip_prefix("0x").unwrap_or(digits), 16).ok()
+    };
+    let text = &table.text.text;
+    let function = text.function_at(found.offset).filter(|_| found.is_whole);
+    let range = match function {
+        Some(function) => function.start..function.end,
+        None => found.offset..found.offset + 4,
+    };
+    rows(out, table, range);
 }
 
 /// The rows over a range, cut where functions start and end.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{print, Outcome};
+use super::{print, print_json, Outcome};
 use crate::elf::load::{is_no_dwarf, load};
 use crate::error::Error;
 use crate::input::Input;
@@ -54,12 +54,9 @@ pub(super) fn run(arguments: &Arguments, _: Verbosity) -> Result<Outcome, Error>
             section.refused = Some(refused(table.text));
         }
     }
-    if arguments.json {
-        let json = serde_json::to_string_pretty(&stat);
-        let json = json.map_err(|e| Error::Usage(e.to_string()))?;
-        print(&(json + "\n"))?;
-    } else {
-        print(&text(&stat))?;
+    match arguments.json {
+        true => print_json(&stat)?,
+        false => print(&text(&stat))?,
     }
     Ok(Outcome::Fine)
 }

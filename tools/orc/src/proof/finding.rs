@@ -4,6 +4,7 @@
 //! run of instructions that it could not prove.
 
 use std::fmt;
+use std::ops::Range;
 
 use orc::rule::{Frame, Rule};
 use serde::Serialize;
@@ -18,6 +19,9 @@ pub struct Proof {
     /// What the table says from each offset on, sorted; the first is the start of
     /// the function. No two neighbours are equal.
     pub rows: Vec<(u64, Rule)>,
+    /// Runs of proved instructions that direct control flow from the entry does
+    /// not reach (see [`Counts::assumed`]), in the order of the text.
+    pub assumed: Vec<Range<u64>>,
     /// What is not proved and should be, in the order of the text.
     pub findings: Vec<Finding>,
     /// How much was proved.
@@ -52,6 +56,14 @@ pub struct Counts {
     pub dead_ends: u64,
     /// Patch sites of which only the kernel knows what it writes there.
     pub opaque_sites: u64,
+}
+
+impl Proof {
+    /// Whether the instruction at this offset is proved on an assumption.
+    #[must_use]
+    pub fn is_assumed(&self, offset: u64) -> bool {
+        self.assumed.iter().any(|run| run.contains(&offset))
+    }
 }
 
 impl Counts {

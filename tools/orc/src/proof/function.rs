@@ -2,6 +2,8 @@
 
 //! The proof of one function that has CFI.
 
+use std::ops::Range;
+
 use orc::rule::{CfaBase, Rule, Undescribed};
 
 use crate::claim::{Claim, Claims};
@@ -117,6 +119,7 @@ pub(super) fn refuse(prover: &Prover<'_>, body: &Body<'_>) -> Analysis {
     Analysis {
         proof: Proof {
             rows: vec![(function.start, NOT_PROVED)],
+            assumed: Vec::new(),
             findings: vec![whole(function, Class::Unreached, String::new())],
             counts: Counts {
                 instructions,
@@ -352,6 +355,7 @@ impl<'j, 'a> Judge<'j, 'a> {
 
     fn finish(mut self, direct: &[bool]) -> Analysis {
         let mut rows: Vec<(u64, Rule)> = Vec::new();
+        let mut assumed = Vec::new();
         let mut is_direct = false;
         for (index, is_reached) in direct.iter().enumerate() {
             if self.body.is_leader(index) {
@@ -367,7 +371,10 @@ impl<'j, 'a> Judge<'j, 'a> {
                     self.counts.unproved += 1;
                 } else {
                     self.counts.proved += 1;
-                    self.counts.assumed += u64::from(!is_direct);
+                    if !is_direct {
+                        self.counts.assumed += 1;
+                        add_to_run(&mut assumed, self.body.offset(index));
+                    }
                 }
                 if !self.seen[index] {
                     self.find(index, None, Class::Unreached);
@@ -382,11 +389,20 @@ impl<'j, 'a> Judge<'j, 'a> {
         Analysis {
             proof: Proof {
                 rows,
+                assumed,
                 findings,
                 counts: self.counts,
                 no_leaf: None,
             },
             escapes: self.escapes,
         }
+    }
+}
+
+/// Adds an instruction to the run that it follows, or starts one with it.
+fn add_to_run(runs: &mut Vec<Range<u64>>, offset: u64) {
+    match runs.last_mut() {
+        Some(run) if run.end == offset => run.end += 4,
+        _ => runs.push(offset..offset + 4),
     }
 }

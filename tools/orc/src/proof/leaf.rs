@@ -59,6 +59,7 @@ pub(super) fn analyze(
     Analysis {
         proof: Proof {
             rows: rows(&body, rule),
+            assumed: Vec::new(),
             findings: Vec::new(),
             counts,
             no_leaf: result.err(),

@@ -141,7 +141,9 @@ impl<'a> Prover<'a> {
         changed
     }
 
-    fn function_at(&self, offset: u64) -> Option<usize> {
+    /// The number of the function that an offset is in.
+    #[must_use]
+    pub fn function_at(&self, offset: u64) -> Option<usize> {
         let functions = &self.text.functions;
         let index = functions
             .partition_point(|f| f.start <= offset)

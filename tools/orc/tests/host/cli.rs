@@ -74,6 +74,7 @@ fn help_has_examples() {
         &["check", "--help"],
         &["gen", "--help"],
         &["dump", "--help"],
+        &["explain", "--help"],
         &["stat", "--help"],
     ] {
         let (status, out, err) = orctool(arguments);

@@ -7,6 +7,7 @@ mod cfi;
 mod check;
 mod cli;
 mod elf;
+mod explain;
 mod functions;
 mod golden;
 mod load;

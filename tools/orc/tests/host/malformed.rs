@@ -5,6 +5,7 @@
 use orctool::check::baseline::Baseline;
 use orctool::check::{detail, report, File};
 use orctool::emit;
+use orctool::explain;
 use orctool::input::Input;
 use orctool::stat::Stat;
 use orctool::tables;
@@ -22,6 +23,8 @@ fn use_it(file: &[u8]) -> bool {
         return false;
     };
     let _ = Stat::new(&input, &tables);
+    let explained = explain::explain("x".as_ref(), &input, "framed+0x8/0x18");
+    let _ = explained.map(|explanation| explain::text::text(&explanation));
     let _ = emit::module(
         &input.image,
         &[(".orc_unwind.text".into(), vec![0; 8])],

@@ -102,6 +102,12 @@ fn enters_a_jump_table_block_with_its_claim() {
     assert_eq!(findings(&proof), []);
     let counts = proof.counts;
     assert_eq!((counts.proved, counts.assumed), (8, 5));
+    let assumed: u64 = proof
+        .assumed
+        .iter()
+        .map(|run| (run.end - run.start) / 4)
+        .sum();
+    assert_eq!(assumed, 5);
     assert_eq!(counts.entered_by_claim, 2);
     // Completed by what holds at the branch: x29 is the record, which it is not
     // at 1, where the same row holds.
