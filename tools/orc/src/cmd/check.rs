@@ -10,7 +10,7 @@ use clap::Args;
 use super::{print, print_styled, Outcome};
 use crate::check::baseline::Baseline;
 use crate::check::{detail, json, report, text, Divergence, File, Totals};
-use crate::elf::load::{is_no_dwarf, load};
+use crate::elf::load::{has_lines, is_no_dwarf, load};
 use crate::elf::Image;
 use crate::error::Error;
 use crate::input::Input;
@@ -152,7 +152,7 @@ impl Job<'_> {
             return Ok(());
         }
         // Only now is it worth to read what is most of the file.
-        let data = output::read(path)?;
+        let data = load(path, has_lines)?;
         let image = Image::parse(&data).map_err(|e| e.in_file(path))?;
         detail::add(input, &image, shown);
         Ok(())

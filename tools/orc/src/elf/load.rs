@@ -25,6 +25,26 @@ pub fn is_no_dwarf(name: &str) -> bool {
     !name.starts_with(".debug_") || name == ".debug_frame"
 }
 
+/// The same, or for lines of source and compilers needed.
+#[must_use]
+pub fn has_lines(name: &str) -> bool {
+    const NEEDED: [&str; 10] = [
+        "abbrev",
+        "addr",
+        "aranges",
+        "info",
+        "line",
+        "line_str",
+        "ranges",
+        "rnglists",
+        "str",
+        "str_offsets",
+    ];
+    let dwarf = name.strip_prefix(".rela").unwrap_or(name);
+    let dwarf = dwarf.strip_prefix(".debug_");
+    is_no_dwarf(name) || dwarf.is_some_and(|dwarf| NEEDED.contains(&dwarf))
+}
+
 /// Reads a file but for the sections that `is_wanted` does not name and that are
 /// not part of the running kernel.
 ///

@@ -2,7 +2,7 @@
 
 //! Reading a file without the sections that nobody looks at.
 
-use orctool::elf::load::{is_no_dwarf, load};
+use orctool::elf::load::{has_lines, is_no_dwarf, load};
 use orctool::elf::Image;
 
 use crate::assemble::{kernel, Elf, ALLOC, PROGBITS};
@@ -48,6 +48,21 @@ fn does_not_read_what_is_not_wanted() {
     let has = |bytes: &[u8]| part.windows(bytes.len()).any(|found| found == bytes);
     assert!(!has(&INFO));
     assert!(has(&[0xd2; 16]));
+}
+
+#[test]
+fn what_lines_need_is_wanted_for_them() {
+    for (name, is_needed) in [
+        (".debug_info", true),
+        (".rela.debug_line_str", true),
+        (".debug_frame", true),
+        (".text", true),
+        (".debug_loclists", false),
+        (".rela.debug_loc", false),
+        (".debug_lines", false),
+    ] {
+        assert_eq!(has_lines(name), is_needed, "{name}");
+    }
 }
 
 #[test]
