@@ -107,6 +107,8 @@ pub struct Bare {
     pub place: Place,
     /// How many it has.
     pub instructions: u64,
+    /// Why it is not proved to be a leaf.
+    pub why: &'static str,
 }
 
 /// A place in the text.
@@ -172,10 +174,11 @@ impl File {
         let functions = proved.text.text.functions.iter().zip(proved.proofs);
         for (number, (function, proof)) in functions.enumerate() {
             totals.count(function, proof);
-            if function.claims.is_none() && proof.counts.undescribed != 0 {
+            if let Some(why) = proof.no_leaf {
                 self.without_cfi.push(Bare {
                     place: proved.place(function, function.start),
                     instructions: proof.counts.undescribed,
+                    why: why.name(),
                 });
             }
             if !proof.findings.is_empty() {

@@ -121,10 +121,11 @@ pub fn bare(out: &mut String, file: &str, bare: &Bare) {
     let place = &bare.place;
     let _ = writeln!(
         out,
-        "{file}: {}+{:#x}: {}: no CFI and no proved leaf, {}",
+        "{file}: {}+{:#x}: {}: no CFI and no proved leaf ({}), {}",
         place.section,
         place.section_offset,
         place.symbol,
+        bare.why,
         instructions(bare.instructions),
     );
 }
