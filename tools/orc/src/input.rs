@@ -108,6 +108,7 @@ impl<'d> Input<'d> {
                 patches,
                 fixups: fixups::of(&faults, section),
                 data: functions::data(&image, section),
+                indirect: std::collections::BTreeMap::new(),
             };
             check_size(&text)?;
             texts.push(Text {

@@ -30,6 +30,9 @@ pub struct TextSection {
     pub fixups: Vec<Fixup>,
     /// Data in the text (mapping symbol `$d`), sorted: no instructions there.
     pub data: Vec<Range<u64>>,
+    /// Where indirect branches go, by offset, for those of which the compiler says
+    /// so ([`crate::sancov`]). For the others nothing is known.
+    pub indirect: BTreeMap<u64, Vec<u64>>,
 }
 
 impl TextSection {

@@ -195,7 +195,7 @@ impl Scene<'_> {
         offsets
             .take_while(|offset| function.claim_at(*offset) == Some(claim))
             .map_while(|offset| Some((offset, self.facts_at(offset)?)))
-            .find(|(_, facts)| implies(facts, claim))
+            .find(|(_, facts)| implies(facts, claim).is_ok())
             .map(|(offset, _)| offset)
     }
 

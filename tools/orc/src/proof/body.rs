@@ -47,6 +47,8 @@ pub(super) struct Body<'a> {
     /// Branches out of the function that come straight back: what is done on the
     /// way, and where they come back.
     detours: BTreeMap<usize, (Vec<Step>, usize)>,
+    /// Where indirect branches are known to go.
+    indirect: BTreeMap<usize, Vec<usize>>,
     /// Targets that a relocation gives, by instruction.
     relocated: BTreeMap<usize, Target>,
     /// Whether a block starts at an instruction; one more than there are.
@@ -80,6 +82,7 @@ impl<'a> Body<'a> {
             opaque_sites: 0,
             fixups: BTreeMap::new(),
             detours: BTreeMap::new(),
+            indirect: BTreeMap::new(),
             relocated: text
                 .branches
                 .range(function.start..function.end)
@@ -92,6 +95,7 @@ impl<'a> Body<'a> {
         body.read_data(&text.data);
         body.read_patches(&text.patches);
         body.read_fixups(&text.fixups);
+        body.read_indirect(&text.indirect);
         body.read_claims();
         body.find_detours(text);
         body.find_leaders();
@@ -127,6 +131,11 @@ impl<'a> Body<'a> {
     pub fn detour(&self, index: usize) -> Option<(&[Step], usize)> {
         let (steps, to) = self.detours.get(&index)?;
         Some((steps, *to))
+    }
+
+    /// Where the indirect branch at `index` is known to go.
+    pub fn indirect(&self, index: usize) -> &[usize] {
+        self.indirect.get(&index).map_or(&[], Vec::as_slice)
     }
 
     pub fn is_leader(&self, index: usize) -> bool {
@@ -236,6 +245,15 @@ impl<'a> Body<'a> {
         }
     }
 
+    fn read_indirect(&mut self, indirect: &BTreeMap<u64, Vec<u64>>) {
+        for (from, targets) in indirect.range(self.function.start..self.function.end) {
+            let targets = targets.iter().filter_map(|to| self.index(*to)).collect();
+            if let Some(index) = self.index(*from) {
+                self.indirect.insert(index, targets);
+            }
+        }
+    }
+
     fn read_claims(&mut self) {
         let claims = self.claims();
         if claims.is_empty() {
@@ -311,6 +329,9 @@ impl<'a> Body<'a> {
                 if let Place::Inside(to) = place {
                     self.leaders[to] = true;
                 }
+            }
+            for to in self.indirect.get(&index).into_iter().flatten() {
+                self.leaders[*to] = true;
             }
         }
     }

@@ -242,7 +242,13 @@ fn execute_one(
             Next::IfItReturns
         }
         Flow::Trap => Next::IfItReturns,
-        Flow::IndirectJump | Flow::Return(_) | Flow::ExceptionReturn => Next::Never,
+        Flow::IndirectJump => {
+            for to in body.indirect(index) {
+                taken(Place::Inside(*to), facts);
+            }
+            Next::Never
+        }
+        Flow::Return(_) | Flow::ExceptionReturn => Next::Never,
     }
 }
 

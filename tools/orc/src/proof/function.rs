@@ -15,6 +15,7 @@ use super::finding::{Class, Counts, Finding, Proof};
 use super::flow::{self, Blocks, Next};
 use super::insn::{Flow, Reg};
 use super::judge;
+use super::points::Point;
 use super::section::{Entrance, Prover};
 use super::unproved::ways_out;
 use super::unreached::enter_by_claim;
@@ -64,6 +65,25 @@ pub(super) fn facts(
             .each(|index, facts| all.push((body.offset(index), facts.clone())));
     }
     all
+}
+
+/// Each instruction, and where control goes from there.
+pub(super) fn points(
+    text: &TextSection,
+    function: &Function,
+    entrances: &[Entrance],
+) -> Vec<Point> {
+    let body = Body::new(text, function, entrances);
+    let mut known = vec![None; body.len()];
+    if body.len() != 0 {
+        let flow = Flowed::new(&body, entrances);
+        flow.blocks
+            .each(|index, facts| known[index] = Some(facts.clone()));
+    }
+    let known = known.into_iter().enumerate();
+    known
+        .map(|(index, facts)| Point::new(&body, index, facts))
+        .collect()
 }
 
 /// Facts that have come to rest.

@@ -70,7 +70,7 @@ fn relative_to_sp(facts: &Facts, frame: &Frame) -> Option<Frame> {
 /// # Errors
 ///
 /// The first part that they do not imply.
-pub(super) fn implies(facts: &Facts, claim: &Claim) -> Result<(), Class> {
+pub fn implies(facts: &Facts, claim: &Claim) -> Result<(), Class> {
     check_cfa(facts, claim)?;
     return_address(facts, claim)?;
     caller_fp(facts, claim)?;
@@ -130,7 +130,8 @@ pub(super) fn same_frame(left: &Claim, right: &Claim) -> bool {
 }
 
 /// Whether a function may start with this claim.
-pub(super) fn is_entry(claim: &Claim) -> bool {
+#[must_use]
+pub fn is_entry(claim: &Claim) -> bool {
     implies(&Facts::entry(), claim).is_ok()
 }
 

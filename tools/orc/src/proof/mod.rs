@@ -13,7 +13,7 @@
 //! * `judge`: facts against claims; `function`: all of it for one function;
 //!   `leaf`: the same for one without CFI; `unreached`: blocks entered by claim; `unproved`: the branches of what is not;
 //! * [`section`]: for all functions of a section, with the branches between them;
-//! * [`finding`]: what comes out.
+//! * [`finding`]: what comes out; [`points`]: the flow itself, for who checks it.
 
 mod body;
 pub mod facts;
@@ -24,19 +24,16 @@ pub mod insn;
 mod judge;
 mod leaf;
 mod no_leaf;
+pub mod points;
 pub mod section;
 mod unproved;
 mod unreached;
 
 pub use finding::{Class, Counts, Finding, Proof};
+pub use judge::{implies, is_entry};
 pub use no_leaf::NoLeaf;
+pub use points::Point;
 pub use section::Prover;
-
-/// Whether the facts imply all that a claim says.
-#[must_use]
-pub fn implies(facts: &facts::Facts, claim: &crate::claim::Claim) -> bool {
-    judge::implies(facts, claim).is_ok()
-}
 
 #[cfg(test)]
 mod tests;

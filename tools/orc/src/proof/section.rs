@@ -21,6 +21,7 @@ use super::facts::Facts;
 use super::finding::Proof;
 use super::function::{self, Analysis};
 use super::insn::Reg;
+use super::points::Point;
 use super::{judge, leaf};
 
 /// More rounds than branches between functions ever took. A function whose
@@ -104,6 +105,14 @@ impl<'a> Prover<'a> {
     pub fn facts(&self, index: usize) -> Vec<(u64, Facts)> {
         let function = &self.text.functions[index];
         function::facts(self.text, function, &self.entrances[index])
+    }
+
+    /// Each instruction of function number `index`, reached or not, and where
+    /// control goes from there.
+    #[must_use]
+    pub fn points(&self, index: usize) -> Vec<Point> {
+        let function = &self.text.functions[index];
+        function::points(self.text, function, &self.entrances[index])
     }
 
     fn analyze(&self, index: usize) -> Analysis {

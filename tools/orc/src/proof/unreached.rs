@@ -89,6 +89,9 @@ pub(super) fn roots(body: &Body<'_>, blocks: &Blocks<'_>, given_up: &[bool]) -> 
             if let Some((_, to)) = body.detour(index) {
                 has_predecessor[to] = true;
             }
+            for to in body.indirect(index) {
+                has_predecessor[*to] = true;
+            }
             index += 1;
             if !follows || index >= body.len() {
                 break;
