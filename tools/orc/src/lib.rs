@@ -29,6 +29,7 @@ pub mod place;
 pub mod progress;
 pub mod proof;
 pub mod rewrite;
+pub mod sancov;
 pub mod show;
 pub mod source;
 pub mod stat;

@@ -14,4 +14,5 @@ mod load;
 mod malformed;
 mod module;
 mod patches;
+mod sancov;
 mod table;
