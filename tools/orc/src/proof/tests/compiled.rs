@@ -115,6 +115,29 @@ fn enters_a_jump_table_block_with_its_claim() {
 }
 
 #[test]
+fn follows_an_indirect_branch_whose_targets_are_known() {
+    let words = [
+        PUSH_16, MOV_FP_SP, BR_X16, POP_16, RET, // 3
+        NOP, BR_X16, POP_16, RET, // 5, to 7
+    ];
+    let body = sp(16).record(16);
+    let cfi = [(0, sp(0)), (1, body), (4, sp(0)), (5, body), (8, sp(0))];
+    let counts = |indirect: &[(u64, u64)]| {
+        let mut builder = Builder::default().function(&words, &cfi);
+        let known = indirect.iter().map(|(from, to)| (4 * from, vec![4 * to]));
+        builder.text.indirect = known.collect();
+        let proof = builder.proof();
+        assert_eq!(findings(&proof), []);
+        (proof.counts.entered_by_claim, proof.counts.assumed)
+    };
+    // 7 follows an indirect branch, so nothing is known to lead there, either.
+    assert_eq!(counts(&[]), (3, 6));
+    assert_eq!(counts(&[(2, 3)]), (2, 4));
+    assert_eq!(counts(&[(2, 3), (6, 7)]), (1, 4));
+    assert_eq!(counts(&[(2, 5), (6, 7)]), (1, 2));
+}
+
+#[test]
 fn drops_the_edge_after_a_call_that_does_not_return() {
     // 4 is reached from 0 alone, without a frame.
     let words = [cbz(4), PUSH_16, MOV_FP_SP, bl(1000), RET];
