@@ -58,6 +58,8 @@ pub fn check(input: &Input<'_>) -> Option<Report> {
             compare::section(number, &text.text, &listed, &mut report);
         }
     }
+    let place = |d: &Disagreement| (d.function, d.from, d.to);
+    report.disagreements.sort_by_key(place);
     report.malformed.sort_by_key(|m| (m.section, m.offset));
     Some(report)
 }

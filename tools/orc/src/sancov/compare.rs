@@ -111,10 +111,10 @@ impl Comparison<'_> {
             Kind::Indirect
         } else if !direct.is_empty() || !jumps.is_empty() {
             Kind::Unreached
-        } else if from == to {
-            Kind::Folded
         } else if self.is_deleted(from) || self.is_deleted(to) {
             Kind::Deleted
+        } else if from == to {
+            Kind::Folded
         } else {
             Kind::Absent
         }
@@ -176,14 +176,17 @@ impl Comparison<'_> {
         });
     }
 
-    /// Finds indirect branches of which the list does not say where they go.
+    /// Judges all ways of indirect branches, also of copies that are in no block with
+    /// such an edge, and finds those of which the list does not say where they go.
     fn indirect_branches(&mut self, points: &[Point]) {
         for point in points.iter().filter(|point| point.is_indirect_jump) {
             let at = point.offset;
             self.report.counts.indirect_branches += 1;
-            let targets = self.text.indirect.get(&at);
-            let is_known = targets.is_some_and(|targets| !targets.is_empty());
-            if !is_known && !self.regions.may_be_tail_call(at) {
+            let targets = self.text.indirect.get(&at).map_or(&[][..], Vec::as_slice);
+            for to in targets {
+                self.judge_all(&[at], *to);
+            }
+            if targets.is_empty() && !self.regions.may_be_tail_call(at) {
                 self.disagree(at, at, point.facts.as_ref(), What::NotListed);
             }
         }

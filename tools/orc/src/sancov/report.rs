@@ -50,7 +50,8 @@ pub enum Kind {
     /// Both ends are at one place: a block has no code of its own.
     Folded,
     /// One end was deleted. LLVM puts the label of a deleted block at the start of
-    /// its function, which no edge leads to.
+    /// its function, which no edge leads to. (An edge of the first block that is not
+    /// there in machine code can't be told from those, and is counted here.)
     Deleted,
     /// No control flow leads from the one to the other: the edge goes through a
     /// copy of its target, or was found never to be taken.

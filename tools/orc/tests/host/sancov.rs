@@ -44,25 +44,21 @@ const INDIRECT: Word = Number(u64::MAX);
 const DELETED: Word = Number(1);
 
 /// The list of [`SWITCH`].
-const LIST: [Word; 17] = [
-    At(0),
-    At(12),
-    At(20),
-    Null,
-    Null,
-    At(12),
-    At(24),
-    Null,
-    Null,
-    At(20),
-    At(24),
-    Null,
-    INDIRECT,
-    Null,
-    At(24),
-    Null,
-    Null,
-];
+const LIST: &str = "0 12 20 . . | 12 24 . . | 20 24 . * . | 24 . .";
+
+/// A list: offsets, `.` for null, `*` for the callee of an indirect call, `x` for a
+/// block that was deleted, `|` between blocks for who reads it.
+fn list(text: &str) -> Vec<Word> {
+    let words = text.split_whitespace().filter(|word| *word != "|");
+    words
+        .map(|word| match word {
+            "." => Null,
+            "*" => INDIRECT,
+            "x" => DELETED,
+            offset => At(offset.parse().unwrap()),
+        })
+        .collect()
+}
 
 /// The frame is there from instruction `first` up to `last`.
 fn framed(first: u8, last: u8) -> Vec<Vec<u8>> {
@@ -148,9 +144,9 @@ fn problems(report: &Report) -> Vec<(u64, Problem)> {
 
 /// The list with the word at this offset replaced.
 fn with(offset: usize, word: Word) -> Vec<Word> {
-    let mut list = LIST.to_vec();
-    list[offset / 8] = word;
-    list
+    let mut words = list(LIST);
+    words[offset / 8] = word;
+    words
 }
 
 #[test]
@@ -161,7 +157,7 @@ fn a_file_without_the_section_has_no_report() {
 
 #[test]
 fn listed_edges_replace_assumptions() {
-    let report = report(&switch(&LIST));
+    let report = report(&switch(&list(LIST)));
     assert_eq!(disagreements(&report), []);
     assert_eq!(problems(&report), []);
     let counts = report.counts;
@@ -205,29 +201,12 @@ fn a_linked_file_has_plain_addresses() {
 /// and returns. That the jump leads there too, with a frame, only the list says.
 #[test]
 fn an_indirect_edge_into_another_state_disagrees() {
-    let list = |second: Word| {
-        [
-            At(0),
-            At(20),
-            At(4),
-            Null,
-            Null,
-            At(4),
-            At(12),
-            second,
-            Null,
-            Null,
-            At(12),
-            Null,
-            Null,
-            At(20),
-            Null,
-            Null,
-        ]
+    let report_of = |targets: &str| {
+        let listed = format!("0 20 4 . . | 4 {targets} . . | 12 . . | 20 . .");
+        report(&two_ways(&list(&listed)))
     };
-    let report_of = |second| report(&two_ways(&list(second)));
-    assert_eq!(disagreements(&report_of(At(12))), []);
-    let report = report_of(At(20));
+    assert_eq!(disagreements(&report_of("12")), []);
+    let report = report_of("12 20");
     let expected = [(8, 20, What::Claim(Class::WrongCfa)), (20, 20, What::Row)];
     assert_eq!(disagreements(&report), expected);
     let first = &report.disagreements[0];
@@ -237,7 +216,7 @@ fn an_indirect_edge_into_another_state_disagrees() {
 
 #[test]
 fn an_indirect_branch_without_a_list_is_found() {
-    let report = report(&switch(&[At(0), Null, Null]));
+    let report = report(&switch(&list("0 . .")));
     assert_eq!(disagreements(&report), [(8, 8, What::NotListed)]);
 }
 
@@ -251,53 +230,60 @@ fn a_tail_call_is_no_indirect_branch_without_a_list() {
     assert_eq!(disagreements(&leaf(Extern)), [(4, 4, What::NotListed)]);
 }
 
+/// CFI rows: after how many instructions the frame comes or goes, in turn.
+fn rows(distances: &[u8]) -> Vec<Vec<u8>> {
+    let made = [
+        op::def_cfa_offset(16),
+        op::offset(29, 16),
+        op::offset(30, 8),
+    ];
+    let undone = [op::def_cfa_offset(0), op::restore(29), op::restore(30)];
+    let states = [made.concat(), undone.concat()];
+    let rows = distances.iter().zip(states.iter().cycle());
+    rows.flat_map(|(by, state)| [op::advance(*by), state.clone()])
+        .collect()
+}
+
 /// The code of the block at 28, a switch, was copied to where the one at 0 went on
-/// to it. Nothing leads to the original any more.
+/// to it: the jump at 8 goes where the one at 32 goes.
 #[test]
 fn a_copied_switch_goes_where_the_switch_goes() {
-    let list = [
-        At(0),
-        At(28),
-        Null,
-        Null,
-        At(28),
-        At(12),
-        At(20),
-        At(12),
-        Null,
-        Null,
-        At(12),
-        Null,
-        Null,
-        At(20),
-        Null,
-        Null,
-    ];
-    let words = [PUSH, MOV_FP, BR, POP, RET, POP, RET, NOP, BR];
-    let made = || {
-        [
-            op::def_cfa_offset(16),
-            op::offset(29, 16),
-            op::offset(30, 8),
-        ]
-        .concat()
-    };
-    let undone = || [op::def_cfa_offset(0), op::restore(29), op::restore(30)].concat();
-    let rows = [
-        (1, made()),
-        (3, undone()),
-        (1, made()),
-        (1, undone()),
-        (1, made()),
-    ];
-    let cfi = rows
-        .into_iter()
-        .flat_map(|(by, row)| [op::advance(by), row]);
-    let report = report(&object(&words, &cfi.collect::<Vec<_>>(), &list));
-    assert_eq!(disagreements(&report), []);
-    let counts = report.counts;
+    let listed = list("0 28 . . | 28 12 20 12 . . | 12 . . | 20 . .");
+    let words = |at_20| [PUSH, MOV_FP, BR, POP, RET, at_20, RET, NOP, BR];
+    let agreed = report(&object(&words(POP), &rows(&[1, 3, 1, 1, 1]), &listed));
+    assert_eq!(disagreements(&agreed), []);
+    let counts = agreed.counts;
     assert_eq!(kinds(&counts), [("indirect", 3)].into());
     assert_eq!((counts.assumed_without, counts.assumed_with), (3, 0));
+
+    // No frame at 20.
+    let differs = report(&object(&words(NOP), &rows(&[1, 3, 3]), &listed));
+    let wrong = What::Claim(Class::WrongCfa);
+    assert_eq!(disagreements(&differs), [(8, 20, wrong), (32, 20, wrong)]);
+}
+
+/// The block at 20, a tail call, was copied to 12: the jump at 16 leaves the function.
+#[test]
+fn a_copied_tail_call_goes_to_no_block() {
+    let listed = list("0 20 28 . . | 20 . * . | 28 . .");
+    let words = [PUSH, MOV_FP, CBZ_5, POP, BR, POP, BR, POP, RET];
+    let report = report(&object(&words, &rows(&[1, 3, 1, 1, 1, 1]), &listed));
+    assert_eq!(disagreements(&report), []);
+    assert_eq!(
+        kinds(&report.counts),
+        [("deleted", 1), ("direct", 1)].into()
+    );
+}
+
+/// Labels of deleted blocks are at the start of the function.
+#[test]
+fn an_indirect_branch_does_not_go_to_a_deleted_block() {
+    let report = report(&switch(&with(16, At(0))));
+    assert_eq!(disagreements(&report), []);
+    assert_eq!(
+        kinds(&report.counts),
+        [("deleted", 1), ("direct", 2), ("indirect", 1)].into()
+    );
 }
 
 #[test]
@@ -315,19 +301,8 @@ fn edges_without_machine_code_are_counted_by_kind() {
 #[test]
 fn an_edge_from_code_that_nothing_reaches_is_counted() {
     let words = [PUSH, POP, RET, NOP, RET];
-    let list = [
-        At(0),
-        Null,
-        Null,
-        At(12),
-        At(16),
-        Null,
-        Null,
-        At(16),
-        Null,
-        Null,
-    ];
-    let report = report(&object(&words, &framed(1, 2), &list));
+    let listed = list("0 . . | 12 16 . . | 16 . .");
+    let report = report(&object(&words, &framed(1, 2), &listed));
     assert_eq!(kinds(&report.counts), [("unreached", 1)].into());
 }
 
@@ -335,10 +310,14 @@ fn an_edge_from_code_that_nothing_reaches_is_counted() {
 fn what_is_malformed_is_found() {
     use Problem as P;
     let cases: &[(&str, Vec<Word>, &[(u64, Problem)])] = &[
-        ("cut off", LIST[..16].to_vec(), &[(112, P::NoTerminator)]),
+        (
+            "cut off",
+            list(LIST)[..16].to_vec(),
+            &[(112, P::NoTerminator)],
+        ),
         (
             "cut off before",
-            LIST[..7].to_vec(),
+            list(LIST)[..7].to_vec(),
             &[(40, P::NoTerminator)],
         ),
         (
@@ -393,14 +372,14 @@ fn what_is_malformed_is_found() {
         ),
         (
             "first block inside",
-            LIST[5..9].to_vec(),
+            list("12 24 . ."),
             &[(0, P::BlockOutside)],
         ),
         ("nothing but nulls", vec![Null; 4], &[(0, P::NoBlock)]),
-        ("without CFI", vec![At(64), Null, Null], &[(0, P::NoClaims)]),
+        ("without CFI", list("64 . ."), &[(0, P::NoClaims)]),
         (
             "first block deleted",
-            vec![DELETED, Null, Null],
+            list("x . ."),
             &[(0, P::BlockOutside)],
         ),
     ];
@@ -412,14 +391,30 @@ fn what_is_malformed_is_found() {
 
 #[test]
 fn a_block_of_the_next_function_needs_its_start_first() {
-    let list = with(112, At(68));
-    let report = report(&switch(&list));
+    let listed = with(112, At(68));
+    let report = report(&switch(&listed));
     assert_eq!(problems(&report), [(112, Problem::BlockOutside)]);
+}
+
+/// A block without code at the end of a function is where the next one starts.
+#[test]
+fn a_block_at_the_end_belongs_to_the_function_that_goes_on() {
+    let mut words = vec![PUSH, MOV_FP, BR, POP, RET];
+    words.resize(16, NOP);
+    let problems_of = |text| {
+        let elf = object(&words, &framed(1, 4), &list(text));
+        problems(&report(&elf))
+    };
+    assert_eq!(problems_of("0 12 64 . . | 64 . . | 12 . ."), []);
+    assert_eq!(
+        problems_of("0 12 . . | 12 . . | 64 . ."),
+        [(56, Problem::NoClaims)]
+    );
 }
 
 #[test]
 fn a_section_that_ends_inside_a_word_is_found() {
-    let mut elf = switch(&LIST);
+    let mut elf = switch(&list(LIST));
     let section = elf.sections.iter_mut().find(|s| s.name == "__sancov_cfs");
     section.unwrap().data.extend([1, 2, 3]);
     let report = report(&elf);
@@ -429,7 +424,7 @@ fn a_section_that_ends_inside_a_word_is_found() {
 
 #[test]
 fn malformed_relocations_are_found() {
-    let mut elf = switch(&LIST);
+    let mut elf = switch(&list(LIST));
     let table = elf
         .sections
         .iter_mut()
