@@ -111,7 +111,7 @@ impl Comparison<'_> {
             Kind::Indirect
         } else if !direct.is_empty() || !jumps.is_empty() {
             Kind::Unreached
-        } else if self.is_deleted(from) || self.is_deleted(to) {
+        } else if !self.has_code(from) || !self.has_code(to) || self.regions.is_start(to) {
             Kind::Deleted
         } else if from == to {
             Kind::Folded
@@ -126,10 +126,9 @@ impl Comparison<'_> {
         targets.is_some_and(|targets| targets.contains(&to))
     }
 
-    /// Whether nothing is left of the block that is listed with this address: it is
-    /// past the end, or where the labels of deleted blocks are.
-    fn is_deleted(&self, block: u64) -> bool {
-        self.regions.point(block).is_none() || self.regions.is_start(block)
+    /// Whether a block has code: one past the end has none left.
+    fn has_code(&self, block: u64) -> bool {
+        self.regions.point(block).is_some()
     }
 
     /// Judges the ways from these instructions; whether control reaches one.

@@ -49,9 +49,9 @@ pub enum Kind {
     Indirect,
     /// Both ends are at one place: a block has no code of its own.
     Folded,
-    /// One end was deleted. LLVM puts the label of a deleted block at the start of
-    /// its function, which no edge leads to. (An edge of the first block that is not
-    /// there in machine code can't be told from those, and is counted here.)
+    /// One end was deleted. The label of a block that LLVM emptied is at the end of
+    /// its function, and that of one that it deleted at the start, to which no edge
+    /// leads.
     Deleted,
     /// No control flow leads from the one to the other: the edge goes through a
     /// copy of its target, or was found never to be taken.
