@@ -21,12 +21,14 @@ use crate::text::Function;
 
 pub mod baseline;
 pub mod cause;
+pub mod control_flow;
 pub mod detail;
 pub mod json;
 pub mod report;
 pub mod text;
 
 use cause::{Guess, Scene};
+use control_flow::ControlFlow;
 use detail::Detail;
 
 /// What the check of one file found.
@@ -42,6 +44,8 @@ pub struct File {
     pub findings: Vec<Divergence>,
     /// Functions without CFI that are not proved to be leaves.
     pub without_cfi: Vec<Bare>,
+    /// The comparison with the control flow that LLVM lists, if it does.
+    pub control_flow: Option<ControlFlow>,
 }
 
 /// How much was looked at, and what came of it.
@@ -155,6 +159,7 @@ impl File {
             sections: Vec::new(),
             findings: Vec::new(),
             without_cfi: Vec::new(),
+            control_flow: ControlFlow::check(input),
         };
         for (index, text) in input.texts.iter().enumerate() {
             let (prover, proofs) = Prover::section(&text.text, &done);

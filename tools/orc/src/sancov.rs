@@ -28,6 +28,8 @@ mod word;
 
 use list::List;
 
+pub use list::SECTION;
+
 /// Lists by function of a text.
 type Listed<'l> = BTreeMap<usize, &'l List>;
 

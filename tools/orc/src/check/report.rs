@@ -52,6 +52,12 @@ pub fn text(files: &[File]) -> String {
     for (key, group) in &groups {
         write_group(&mut out, key, group);
     }
+    for file in files {
+        if let Some(flow) = &file.control_flow {
+            let text = flow.text(&file.file, false);
+            let _ = writeln!(out, "\n## Control flow that LLVM lists\n\n```\n{text}```");
+        }
+    }
     out
 }
 

@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::{print, print_styled, Outcome};
 use crate::check::baseline::Baseline;
+use crate::check::control_flow::ControlFlow;
 use crate::check::{detail, json, report, text, Divergence, File, Totals};
 use crate::elf::load::{has_lines, is_no_dwarf, load};
 use crate::elf::Image;
@@ -90,7 +91,10 @@ pub(super) fn run(arguments: &Arguments, verbosity: Verbosity) -> Result<Outcome
     }
     job.finish(&files)?;
     let is_failure = files.iter().any(|file| file.new_findings() != 0);
-    match is_failure && arguments.write_baseline.is_none() {
+    let flows = files.iter().filter_map(|file| file.control_flow.as_ref());
+    // No baseline has these.
+    let disagrees = flows.map(ControlFlow::findings).sum::<usize>() != 0;
+    match disagrees || is_failure && arguments.write_baseline.is_none() {
         true => Ok(Outcome::Findings),
         false => Ok(Outcome::Fine),
     }
@@ -173,6 +177,9 @@ impl Job<'_> {
                 text::bare(&mut out, &file.file, bare);
             }
             text::sections(&mut out, file);
+        }
+        if let Some(flow) = &file.control_flow {
+            out.push_str(&flow.text(&file.file, is_verbose));
         }
         let known = file.findings.len() - file.new_findings();
         text::summary(&mut out, &file.file, &file.totals, known, time);

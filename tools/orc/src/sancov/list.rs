@@ -16,7 +16,7 @@ use super::report::{Malformed, Problem};
 use super::word::{Word, Words, WORD_BYTES};
 
 /// Name of the section.
-pub(super) const SECTION: &str = "__sancov_cfs";
+pub const SECTION: &str = "__sancov_cfs";
 
 /// All lists of a file.
 #[derive(Debug, Default)]

@@ -447,7 +447,8 @@ fn json_has_the_documented_fields_and_no_others() {
         "# orctool check baseline 1\nall.o\tgone\tlate-row\t-\t1\n",
     );
     bench.write("lines.o", broken_lines());
-    let json = bench.json(&["--baseline", "known.txt", "all.o", "lines.o"]);
+    bench.write("flow.o", crate::sancov::disagreeing().build());
+    let json = bench.json(&["--baseline", "known.txt", "all.o", "lines.o", "flow.o"]);
     let mut found = BTreeSet::new();
     paths(&json, "", &mut found);
     let documented = documented();
@@ -457,6 +458,43 @@ fn json_has_the_documented_fields_and_no_others() {
     assert_eq!(json["version"], 1);
     assert_eq!(json["new_findings"], json["totals"]["findings"]);
     assert_eq!(json["gone"][0], "all.o\tgone\tlate-row\t-\t1");
+}
+
+#[test]
+fn listed_control_flow_is_shown_as_blessed() {
+    let bench = Bench::new();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    bench.write(
+        "sancov.o",
+        std::fs::read(fixtures.join("sancov.o")).unwrap(),
+    );
+    bench.write("flow.o", crate::sancov::disagreeing().build());
+    let (status, out, err) = bench.check(&["-v", "sancov.o"]);
+    assert_eq!((status, err.as_str()), (0, ""));
+    golden("sancov.txt", &without_time(&out));
+    let (status, out, err) = bench.check(&["flow.o"]);
+    assert_eq!((status, err.as_str()), (1, ""));
+    golden("sancov-bad.txt", &without_time(&out));
+    assert_eq!(bench.check(&["-q", "--report", "flow.md", "flow.o"]).0, 1);
+    let report = bench.read("flow.md");
+    let shown = out.lines().filter(|line| line.contains("control-flow"));
+    assert_eq!(
+        shown.filter(|line| report.contains(line)).count(),
+        4,
+        "{report}"
+    );
+}
+
+/// It has no place for them: what it is to keep is what compilers do for good.
+#[test]
+fn no_baseline_hides_a_disagreement_over_control_flow() {
+    let bench = Bench::new();
+    bench.write("flow.o", crate::sancov::disagreeing().build());
+    assert_eq!(
+        bench.check(&["--write-baseline", "known.txt", "flow.o"]).0,
+        1
+    );
+    assert_eq!(bench.check(&["--baseline", "known.txt", "flow.o"]).0, 1);
 }
 
 #[test]

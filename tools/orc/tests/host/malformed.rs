@@ -11,7 +11,7 @@ use orctool::stat::Stat;
 use orctool::tables;
 
 use crate::assemble::{kernel, module};
-use crate::{check, cli};
+use crate::{check, cli, sancov};
 
 /// All that is done with a file; whether it could be read.
 fn use_it(file: &[u8]) -> bool {
@@ -104,13 +104,14 @@ fn no_wrong_byte_panics() {
 #[test]
 fn no_wrong_byte_panics_in_a_check() {
     on_one_thread(|| {
-        let file = check::all().build();
-        let mut changed = file.clone();
-        for at in 0..file.len() {
-            let values = [0x00, 0x01, 0x7f, 0x80, 0xff, file[at] ^ 0x04];
-            changed[at] = values[at % values.len()];
-            check_it(&changed);
-            changed[at] = file[at];
+        for file in [check::all().build(), sancov::disagreeing().build()] {
+            let mut changed = file.clone();
+            for at in 0..file.len() {
+                let values = [0x00, 0x01, 0x7f, 0x80, 0xff, file[at] ^ 0x04];
+                changed[at] = values[at % values.len()];
+                check_it(&changed);
+                changed[at] = file[at];
+            }
         }
     });
 }
