@@ -16,6 +16,8 @@ make check-compilers   the kernel by several compilers (clang-19, gcc-12, gcc-14
                     tables (TABLES="async sync"), and what orctool finds in each
 make check-distro   proves every row of a distribution's kernel (Debian's arm64 cloud
                     kernel, or VMLINUX=FILE), and says what was found and what it took
+make check-sancov   the rows against the control flow that LLVM lists, on objects of
+                    the kernel compiled once more (OBJECTS="a.o b.o": on these)
 make bench          the figures in README.md
 make install-tree KERNEL=DIR   copies the files into your 7.3 tree and applies
                     the patches (the one target that changes DIR)
