@@ -51,8 +51,9 @@ impl<'a> Blocks<'a> {
         }
     }
 
-    /// Adds a way into the function: at `index`, with `facts`.
-    pub fn enter(&mut self, index: usize, facts: &Facts) {
+    /// Adds a way into the function: at `index`, with `facts`. Whether that changed
+    /// what is known there.
+    pub fn enter(&mut self, index: usize, facts: &Facts) -> bool {
         let changed = match self.facts.get_mut(self.states[index] as usize) {
             Some(state) => state.meet_with(facts),
             None => {
@@ -62,6 +63,7 @@ impl<'a> Blocks<'a> {
             }
         };
         self.pending[index] |= changed;
+        changed
     }
 
     /// Whether anything is known to reach the block at `index`.

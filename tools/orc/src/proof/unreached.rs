@@ -20,20 +20,36 @@ use super::judge;
 pub(super) fn enter_by_claim(body: &Body<'_>, blocks: &mut Blocks<'_>) -> u64 {
     let mut given_up = vec![false; body.len()];
     let mut entered = Vec::new();
-    loop {
+    let mut by_claim = 0;
+    while !entered.is_empty() || !roots(body, blocks, &given_up).is_empty() {
+        let jumps = Jumps::new(body, blocks);
+        // What was entered may have led to indirect branches, or back to them in
+        // another state. It ends, as facts only are lost.
+        let mut is_settled = true;
+        for &root in &entered {
+            let claimed = body.claim(root).and_then(|claim| jumps.complete(claim));
+            let facts = claimed.or_else(|| jumps.facts());
+            is_settled &= !blocks.enter(root, &facts.unwrap_or(Facts::NONE));
+        }
+        if jumps.facts().is_some() {
+            given_up.fill(false);
+        }
         let roots = roots(body, blocks, &given_up);
-        if roots.is_empty() {
+        if roots.is_empty() && is_settled {
             break;
         }
-        let jumps = Jumps::new(body, blocks);
         for root in roots {
-            if let Some(facts) = body.claim(root).and_then(|claim| jumps.complete(claim)) {
-                blocks.enter(root, &facts);
+            let claimed = body.claim(root).and_then(|claim| jumps.complete(claim));
+            by_claim += u64::from(claimed.is_some());
+            // If not, it may be entered all the same, and lead to blocks that are
+            // proved.
+            let ways = match claimed {
+                Some(facts) => [Some(facts), None],
+                None => [jumps.facts(), blocks.dropped(root)],
+            };
+            if ways[0].is_some() {
                 entered.push(root);
-                continue;
             }
-            // It may be entered all the same, and lead to blocks that are proved.
-            let ways = [jumps.facts(), blocks.dropped(root)];
             given_up[root] = ways.iter().all(Option::is_none);
             for facts in ways.iter().flatten() {
                 blocks.enter(root, facts);
@@ -41,19 +57,7 @@ pub(super) fn enter_by_claim(body: &Body<'_>, blocks: &mut Blocks<'_>) -> u64 {
         }
         blocks.run();
     }
-    if !entered.is_empty() {
-        // These blocks may have led to further indirect branches.
-        let jumps = Jumps::new(body, blocks);
-        let agrees = |root: usize| {
-            let facts = body.claim(root).and_then(|claim| jumps.complete(claim));
-            facts.is_some()
-        };
-        for &root in entered.iter().filter(|&&root| !agrees(root)) {
-            blocks.enter(root, &Facts::NONE);
-        }
-        blocks.run();
-    }
-    entered.len() as u64
+    by_claim
 }
 
 /// Blocks that nothing reaches and that no other such block leads to; or the first

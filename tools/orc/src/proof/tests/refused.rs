@@ -210,6 +210,30 @@ fn indirect_branches_that_are_refused_count_too() {
     assert_eq!(refused[0], (5, 3, Class::WrongReturnAddress));
 }
 
+#[test]
+fn a_block_counts_for_the_indirect_branch_that_leads_to_it() {
+    // 3 goes back to the branch with another SP, so that 5 has no certain one.
+    let words = [
+        PUSH_16,
+        MOV_FP_SP,
+        BR_X16,
+        SUB_SP_16,
+        b(-2),
+        NOP,
+        MOV_SP_FP,
+        POP_16,
+        RET,
+    ];
+    let cfi = [(0, sp(0)), (1, BODY), (2, fp(16)), (7, BODY), (8, sp(0))];
+    let proof = proof(&words, &cfi);
+    assert_eq!(findings(&proof), []);
+    let by_fp = fp(16).with(X29::Record(16));
+    assert_eq!(
+        rows(&proof)[2..4],
+        [(2, by_fp), (7, BODY.with(X29::Record(16)))]
+    );
+}
+
 /// CFA = x29 + 16, with the record at x29, from instruction 2 on.
 const FP_16: [(u64, Row); 3] = [(0, sp(0)), (1, BODY), (2, fp(16))];
 
