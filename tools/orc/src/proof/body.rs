@@ -10,6 +10,7 @@ use crate::claim::{Claim, Claims};
 use crate::text::{Fixup, Function, Patch, Target, TextSection};
 
 use super::insn::{Flow, Insn, Regs, Step};
+use super::returns::Returns;
 use super::section::Entrance;
 
 /// Where a branch of a function goes.
@@ -36,7 +37,10 @@ impl Place {
 
 /// One function, decoded.
 pub(super) struct Body<'a> {
+    pub text: &'a TextSection,
     pub function: &'a Function,
+    /// Which functions of the section may return.
+    returns: &'a Returns,
     insns: Vec<Insn>,
     /// Other instructions that the kernel may put at one's place, and how many
     /// sites there are for which it is not known what it puts there.
@@ -64,7 +68,12 @@ impl<'a> Body<'a> {
     pub const LONGEST_DETOUR: usize = 4;
 
     /// `entrances` are the ways in other than the start.
-    pub fn new(text: &'a TextSection, function: &'a Function, entrances: &[Entrance]) -> Self {
+    pub fn new(
+        text: &'a TextSection,
+        function: &'a Function,
+        entrances: &[Entrance],
+        returns: &'a Returns,
+    ) -> Self {
         let bytes = usize::try_from(function.start)
             .ok()
             .zip(usize::try_from(function.end).ok())
@@ -76,7 +85,9 @@ impl<'a> Body<'a> {
             .collect();
         let count = insns.len();
         let mut body = Self {
+            text,
             function,
+            returns,
             insns,
             variants: BTreeMap::new(),
             opaque_sites: 0,
@@ -110,6 +121,20 @@ impl<'a> Body<'a> {
     /// How many instructions it has.
     pub fn len(&self) -> usize {
         self.insns.len()
+    }
+
+    /// Whether what is called at `index` may return, if that is known. A function
+    /// that does not is called by its name.
+    pub fn call_returns(&self, index: usize) -> Option<bool> {
+        let by = match self.insns[index].flow {
+            Flow::Call(by) => by,
+            Flow::IndirectCall => return Some(true),
+            _ => return None,
+        };
+        match self.place(index, by, false) {
+            Place::Outside(offset) => self.returns.at(self.text, offset),
+            _ => None,
+        }
     }
 
     pub fn insn(&self, index: usize) -> &Insn {

@@ -156,9 +156,13 @@ impl<'a> Blocks<'a> {
 /// Whether the call or trap at `index` can't have returned: its claim changes
 /// there to one of another frame, which `facts`, those after it, do not imply.
 ///
-/// Where the frame stays the same, nobody expects that the code after the call is
-/// entered from elsewhere: then it is the facts that disagree.
+/// Not so where the called function is known to have a way out, or where the frame
+/// stays the same: nobody expects then that the code after the call is entered from
+/// elsewhere, and it is the facts that disagree.
 pub(super) fn is_no_return(body: &Body<'_>, index: usize, facts: &Facts) -> bool {
+    if body.call_returns(index) == Some(true) {
+        return false;
+    }
     match (body.claim(index), body.claim(index + 1)) {
         (Some(before), Some(after)) => {
             !judge::same_frame(before, after) && judge::implies(facts, after).is_err()

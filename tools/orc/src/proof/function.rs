@@ -36,7 +36,7 @@ pub(super) fn analyze(
     function: &Function,
     entrances: &[Entrance],
 ) -> Analysis {
-    let body = Body::new(text, function, entrances);
+    let body = Body::new(text, function, entrances, prover.returns());
     if let Some(Claims::Unsupported(why)) = &function.claims {
         return bad_cfi(prover, &body, why);
     }
@@ -53,11 +53,12 @@ pub(super) fn analyze(
 
 /// The facts at each instruction that is reached.
 pub(super) fn facts(
+    prover: &Prover<'_>,
     text: &TextSection,
     function: &Function,
     entrances: &[Entrance],
 ) -> Vec<(u64, Facts)> {
-    let body = Body::new(text, function, entrances);
+    let body = Body::new(text, function, entrances, prover.returns());
     let mut all = Vec::new();
     if body.len() != 0 {
         let flow = Flowed::new(&body, entrances);
@@ -69,11 +70,12 @@ pub(super) fn facts(
 
 /// Each instruction, and where control goes from there.
 pub(super) fn points(
+    prover: &Prover<'_>,
     text: &TextSection,
     function: &Function,
     entrances: &[Entrance],
 ) -> Vec<Point> {
-    let body = Body::new(text, function, entrances);
+    let body = Body::new(text, function, entrances, prover.returns());
     let mut known = vec![None; body.len()];
     if body.len() != 0 {
         let flow = Flowed::new(&body, entrances);

@@ -26,7 +26,7 @@ pub(super) fn analyze(
     function: &Function,
     entrances: &[Entrance],
 ) -> Analysis {
-    let body = Body::new(text, function, entrances);
+    let body = Body::new(text, function, entrances, prover.returns());
     let mut leaf = Leaf {
         prover,
         body: &body,

@@ -11,7 +11,8 @@
 //! * [`insn`]: what an instruction does; [`facts`]: what is known at one;
 //! * `body`: a function, decoded; `flow`: the dataflow over it;
 //! * `judge`: facts against claims; `function`: all of it for one function;
-//!   `leaf`: the same for one without CFI; `unreached`: blocks entered by claim; `unproved`: the branches of what is not;
+//!   `leaf`: the same for one without CFI; `unreached`: blocks entered by claim;
+//!   `unproved`: the branches of what is not; `returns`: which calls come back;
 //! * [`section`]: for all functions of a section, with the branches between them;
 //! * [`finding`]: what comes out; [`points`]: the flow itself, for who checks it.
 
@@ -25,6 +26,7 @@ mod judge;
 mod leaf;
 mod no_leaf;
 pub mod points;
+mod returns;
 pub mod section;
 mod unproved;
 mod unreached;
@@ -33,6 +35,7 @@ pub use finding::{Class, Counts, Finding, Proof};
 pub use judge::{implies, is_entry};
 pub use no_leaf::NoLeaf;
 pub use points::Point;
+pub use returns::Returns;
 pub use section::Prover;
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use super::finding::Proof;
 use super::function::{self, Analysis};
 use super::insn::Reg;
 use super::points::Point;
+use super::returns::Returns;
 use super::{judge, leaf};
 
 /// More rounds than branches between functions ever took. A function whose
@@ -44,6 +45,7 @@ pub struct Prover<'a> {
     entrances: Vec<Vec<Entrance>>,
     /// By function: whether its start is entered as AAPCS64 says.
     starts: Vec<bool>,
+    returns: Returns,
 }
 
 impl<'a> Prover<'a> {
@@ -51,18 +53,30 @@ impl<'a> Prover<'a> {
     /// don't matter. [`Prover::section`] finds them.
     #[must_use]
     pub fn new(text: &'a TextSection) -> Self {
+        Self::knowing(text, Returns::default())
+    }
+
+    /// The same, where it is known which functions of the section return.
+    #[must_use]
+    pub fn knowing(text: &'a TextSection, returns: Returns) -> Self {
         Self {
             text,
             entrances: vec![Vec::new(); text.functions.len()],
             starts: text.functions.iter().map(is_entered_at_start).collect(),
+            returns,
         }
+    }
+
+    /// Which functions of the section may return.
+    pub(super) fn returns(&self) -> &Returns {
+        &self.returns
     }
 
     /// Proves every function of a section, in parallel; the proofs are in the
     /// section's order. `done` is called once for each function.
     #[must_use]
     pub fn section(text: &'a TextSection, done: impl Fn() + Sync) -> (Self, Vec<Proof>) {
-        let mut prover = Self::new(text);
+        let mut prover = Self::knowing(text, Returns::of(text));
         let mut results: Vec<Analysis> = (0..text.functions.len())
             .into_par_iter()
             .map(|index| {
@@ -104,7 +118,7 @@ impl<'a> Prover<'a> {
     #[must_use]
     pub fn facts(&self, index: usize) -> Vec<(u64, Facts)> {
         let function = &self.text.functions[index];
-        function::facts(self.text, function, &self.entrances[index])
+        function::facts(self, self.text, function, &self.entrances[index])
     }
 
     /// Each instruction of function number `index`, reached or not, and where
@@ -112,7 +126,7 @@ impl<'a> Prover<'a> {
     #[must_use]
     pub fn points(&self, index: usize) -> Vec<Point> {
         let function = &self.text.functions[index];
-        function::points(self.text, function, &self.entrances[index])
+        function::points(self, self.text, function, &self.entrances[index])
     }
 
     fn analyze(&self, index: usize) -> Analysis {
@@ -126,7 +140,7 @@ impl<'a> Prover<'a> {
 
     fn refuse(&self, index: usize) -> Analysis {
         let function = &self.text.functions[index];
-        let body = Body::new(self.text, function, &self.entrances[index]);
+        let body = Body::new(self.text, function, &self.entrances[index], &self.returns);
         function::refuse(self, &body)
     }
 

@@ -281,12 +281,26 @@ impl Reader<'_> {
         let at = functions.binary_search_by_key(&offset, |function| function.start);
         let entry = at.ok().filter(|at| match &functions[*at].claims {
             Some(Claims::Rows(rows)) => rows.first().is_none_or(is_entry),
-            _ => true,
+            _ => !self.is_detour(&functions[*at]),
         });
         match entry {
             Some(at) => Place::Entry(Some(at)),
             None => Place::Other,
         }
+    }
+
+    /// Whether this is an instruction that a linker moved out of the way of an
+    /// erratum (843419), and a branch back into the function.
+    fn is_detour(&self, other: &Function) -> bool {
+        let words = &self.text.bytes[other.start as usize..other.end as usize];
+        let branch = match words {
+            [_, _, _, _, a, b, c, d] => u32::from_le_bytes([*a, *b, *c, *d]),
+            _ => return false,
+        };
+        let bytes = branch.to_le_bytes();
+        let insn = Decoder::new(&bytes, other.start + 4, DecoderOptions::default()).decode();
+        insn.flow_control() == FlowControl::UnconditionalBranch
+            && self.index(insn.near_branch_target()).is_some()
     }
 
     fn is_start(&self, offset: u64) -> bool {

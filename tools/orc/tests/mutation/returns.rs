@@ -3,8 +3,8 @@
 //! Which functions of a section may return: those with a path to a way out that
 //! makes no call of a function that does not.
 //!
-//! Whether code after a call is reached is a guess of the proof, made by what the
-//! CFI says of it. Here it is what the called function does that counts.
+//! Whether the code after a call is reached the proof also asks the CFI. Here it
+//! is what the called function does that counts, and nothing else.
 
 use fARM64::FlowControl;
 use orctool::text::TextSection;
@@ -14,29 +14,36 @@ use crate::code::{Code, Place};
 
 /// By function: whether it may return; of none where that is not known.
 #[derive(Debug, Default)]
-pub struct Returns(Vec<bool>);
+pub struct Returns {
+    may: Vec<bool>,
+    /// What the proof knows of the same.
+    pub proof: orctool::proof::Returns,
+}
 
 impl Returns {
     /// Starts with no function that returns, and adds those that do.
     pub fn of(text: &TextSection) -> Self {
-        let mut all = Self(vec![false; text.functions.len()]);
+        let mut all = Self {
+            may: vec![false; text.functions.len()],
+            proof: orctool::proof::Returns::of(text),
+        };
         loop {
             let open = (0..text.functions.len()).into_par_iter();
             let found: Vec<usize> = open
-                .filter(|index| !all.0[*index] && all.leaves(text, *index))
+                .filter(|index| !all.may[*index] && all.leaves(text, *index))
                 .collect();
             if found.is_empty() {
                 return all;
             }
             for index in found {
-                all.0[index] = true;
+                all.may[index] = true;
             }
         }
     }
 
     /// Whether a function may return, if that is known.
     pub fn may(&self, function: usize) -> Option<bool> {
-        self.0.get(function).copied()
+        self.may.get(function).copied()
     }
 
     /// Whether a path leads out of a function.

@@ -55,7 +55,7 @@ impl Subject {
         Some(Self {
             name: function.name.clone(),
             code: Code::new(text, function, claims, returns),
-            rows: proved(text, index),
+            rows: proved(text, index, returns),
             claims: claimed(function),
         })
     }
@@ -122,9 +122,9 @@ impl Subject {
 }
 
 /// What is proved of a function, by instruction.
-fn proved(text: &TextSection, index: usize) -> Vec<Option<Frame>> {
+fn proved(text: &TextSection, index: usize, returns: &Returns) -> Vec<Option<Frame>> {
     let function = &text.functions[index];
-    let proof = Prover::new(text).function(index);
+    let proof = Prover::knowing(text, returns.proof.clone()).function(index);
     by_instruction(function, &proof.rows, |rule| match rule {
         Rule::Frame(frame) => Some(*frame),
         Rule::Unreliable(_) => None,

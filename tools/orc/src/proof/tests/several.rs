@@ -232,3 +232,27 @@ fn code_that_never_has_a_row_may_be_entered_in_any_state() {
         assert_eq!(findings(&function.prove()[0])[0].0, 1);
     }
 }
+
+#[test]
+fn a_call_of_a_function_that_returns_is_taken_to_return() {
+    // 3 is reached with and without the call, which makes x30 another one.
+    let words = [PUSH_16, cbz(2), bl(3), POP_16, RET];
+    let row = Row {
+        return_address: Location::Register,
+        ..sp(16).record(16)
+    };
+    let cfi = [(0, sp(0)), (1, sp(16).record(16)), (3, row), (4, sp(0))];
+    let call = |callee: &[u32]| {
+        let caller = Builder::default().function(&words, &cfi);
+        findings(&caller.function(callee, &[(0, sp(0))]).prove()[0])
+    };
+    let refused = [(3, 1, Class::CallWithoutFrame)];
+    assert_eq!(call(&[RET]), refused);
+    assert_eq!(call(&[BLR_X1, BR_X16]), refused);
+    assert_eq!(call(&[b(0)]), []);
+    assert_eq!(call(&[bl(0), RET]), []);
+    // Of what is called through a pointer nobody expects that it does not return.
+    let words = [PUSH_16, cbz(2), BLR_X1, POP_16, RET];
+    let indirect = Builder::default().function(&words, &cfi).proof();
+    assert_eq!(findings(&indirect), refused);
+}
