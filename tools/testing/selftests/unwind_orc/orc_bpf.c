@@ -6,12 +6,12 @@
  *
  *   fault  sleeps in a page fault below bpf_copy_from_user() until told to go
  *          on; see page_fault.h
- *   wait   waits for RCU again and again, as an update of a map of maps does:
+ *   wait   waits for RCU a few times, as an update of a map of maps does:
  *          without an exception in between
- *   spin   is busy with itself
+ *   spin   is busy with itself for a quarter of a second
  *
- * The kernel ends the latter two after a quarter of a second. They begin again,
- * at times in programs that are loaded anew, so that programs come and go.
+ * The latter two begin again until they are killed, at times in programs that
+ * are loaded anew, so that programs come and go.
  *
  * KIND says what is between the system call and the code that does this:
  *
@@ -37,6 +37,8 @@
 #define MAX_INSNS	64
 /* Runs of a program before it is loaded anew: loading takes its time, too. */
 #define RUNS		10
+/* In one run: more than a few take long on a busy machine. */
+#define WAITS		20
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
 /* Bytes of stack: what all do with, and the most, with 16 for the time. */
@@ -54,6 +56,7 @@
 #define STORE_IMM(d, i, o) INSN(BPF_ST | BPF_MEM | BPF_DW, d, 0, o, i)
 #define JUMP(o)		INSN(BPF_JMP | BPF_JA, 0, 0, o, 0)
 #define MAY_JUMP(o)	INSN(BPF_JMP | BPF_JCOND, 0, BPF_MAY_GOTO, o, 0)
+#define JUMP_IF_NOT_0(d, o) INSN(BPF_JMP | BPF_JNE | BPF_K, d, 0, o, 0)
 #define HELPER(id)	INSN(BPF_JMP | BPF_CALL, 0, 0, 0, id)
 #define CALL(o)		INSN(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_CALL, 0, o)
 #define EXIT()		INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)
@@ -103,27 +106,15 @@ static void emit_fault(struct code *code, int stack)
 	emit(code, EXIT());
 }
 
-/* Begins a loop: "while this program has not run for long". */
-static unsigned int emit_while(struct code *code)
-{
-	emit(code, MAY_JUMP(0));
-	return code->len;
-}
-
-static void emit_end_while(struct code *code, unsigned int body)
-{
-	emit(code, JUMP((int)body - 2 - (int)code->len));
-	code->insns[body - 1].off = code->len - body;
-}
-
 /* Key, value, and attr.{map_fd,key,value,flags} at the low end of the stack. */
 static void emit_wait(struct code *code, int stack)
 {
-	unsigned int body;
+	unsigned int loop;
 
 	emit(code, LOAD(BPF_REG_6, BPF_REG_1, offsetof(struct context, outer)));
 	emit(code, LOAD(BPF_REG_7, BPF_REG_1, offsetof(struct context, inner)));
-	body = emit_while(code);
+	emit(code, MOV_IMM(BPF_REG_8, WAITS));
+	loop = code->len;
 	emit(code, STORE_IMM(BPF_REG_10, 0, -stack));
 	emit(code, STORE(BPF_REG_10, BPF_REG_7, -stack + 8));
 	emit(code, STORE(BPF_REG_10, BPF_REG_6, -stack + 16));
@@ -137,20 +128,18 @@ static void emit_wait(struct code *code, int stack)
 	emit(code, MOV_IMM(BPF_REG_1, BPF_MAP_UPDATE_ELEM));
 	emit(code, MOV_IMM(BPF_REG_3, 32));
 	emit(code, HELPER(BPF_FUNC_sys_bpf));
-	/* Goes on if that was 0. */
-	emit(code, INSN(BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_0, 0, 1, 0));
-	emit(code, EXIT());
-	emit_end_while(code, body);
-	emit(code, MOV_IMM(BPF_REG_0, 0));
+	emit(code, JUMP_IF_NOT_0(BPF_REG_0, 2));
+	emit(code, ADD_IMM(BPF_REG_8, -1));
+	emit(code, JUMP_IF_NOT_0(BPF_REG_8, (int)loop - (int)code->len - 1));
 	emit(code, EXIT());
 }
 
+/* Until the kernel says that it took too long. */
 static void emit_spin(struct code *code, int stack)
 {
-	unsigned int body = emit_while(code);
-
+	emit(code, MAY_JUMP(2));
 	emit(code, STORE_IMM(BPF_REG_10, 0, -stack));
-	emit_end_while(code, body);
+	emit(code, JUMP(-3));
 	emit(code, MOV_IMM(BPF_REG_0, 0));
 	emit(code, EXIT());
 }

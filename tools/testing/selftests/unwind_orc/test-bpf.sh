@@ -12,8 +12,8 @@ KINDS='main deep subprog tail'
 # Seconds in which a task has to be seen in a state.
 PATIENCE=20
 # Looks at all programs that come and go: one by one, and at all at once.
-LOOKS=30
-ROUNDS=200
+LOOKS=10
+ROUNDS=100
 
 # The programs in the stack of each kind, innermost first.
 declare -A programs=(
