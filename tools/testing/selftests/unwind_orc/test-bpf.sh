@@ -26,7 +26,7 @@ declare -A pids
 
 # programs_in STACK
 programs_in() {
-	sed -nE 's/.* bpf_prog_[0-9a-f]+_([A-Za-z_]+)\+.*/\1/p' <<< "$1" |
+	sed -nE 's/^\[<0>\] bpf_prog_[0-9a-f]+_([A-Za-z_]+)\+.*/\1/p' <<< "$1" |
 		tr '\n' ' ' | sed 's/ $//'
 }
 
