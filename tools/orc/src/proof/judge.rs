@@ -129,10 +129,11 @@ pub(super) fn same_frame(left: &Claim, right: &Claim) -> bool {
         && left.caller_fp == right.caller_fp
 }
 
-/// Whether a function may start with this claim.
+/// Whether a function may start with this claim: [`Facts::entry`] implies no other.
 #[must_use]
 pub fn is_entry(claim: &Claim) -> bool {
-    implies(&Facts::entry(), claim).is_ok()
+    let is_cfa = claim.cfa.base == CfaBase::Sp && claim.cfa.offset == 0;
+    is_cfa && claim.return_address == Location::Register && claim.caller_fp == Location::Register
 }
 
 /// A row that the facts imply; for a report of what a claim should have been.
