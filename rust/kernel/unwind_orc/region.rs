@@ -36,6 +36,8 @@ pub enum Lookup<'a> {
     NoTable,
     /// It is not in text that a task may be found in.
     NotText,
+    /// It is in vmlinux's own init text: no task runs there, but one was entered from there.
+    InitText,
     /// It lies in a BPF program, between the prologue and the epilogue: x29 is at the frame record,
     /// and that is at the upper end of the frame.
     BpfBody {
@@ -92,6 +94,7 @@ pub(super) fn find(_guard: &rcu::Guard, pc: u64) -> Lookup<'_> {
             Lookup::Found(unsafe { Region::from_raw(&raw) })
         }
         bindings::unwind_orc_lookup_UNWIND_ORC_NO_TABLE => Lookup::NoTable,
+        bindings::unwind_orc_lookup_UNWIND_ORC_INIT_TEXT => Lookup::InitText,
         bindings::unwind_orc_lookup_UNWIND_ORC_BPF_BODY => Lookup::BpfBody {
             frame_bytes: NonZero::new(frame_bytes),
         },

@@ -75,6 +75,9 @@ pub enum Kind {
     /// A call before the PC has not returned yet. The call, not the PC, decides
     /// the row: it may be the last instruction of a function.
     ReturnsTo,
+    /// `cpu_switch_to()` took the task off its CPU, and returns to the PC. A task
+    /// that has never run goes on at exactly the PC, with nothing on its stack.
+    SwitchedOut,
     /// As `ReturnsTo`, but the call is one that ftrace patched into a function's
     /// entry, which left the function's entry state as it was.
     PatchSite,
@@ -105,8 +108,18 @@ impl State {
         }
     }
 
-    /// A task that waits for a call to return to `pc`: blocked in
-    /// `cpu_switch_to()`, or never run.
+    /// A task off the CPU, as `cpu_switch_to()` left it.
+    #[must_use]
+    pub const fn switched_out(pc: u64, sp: u64, fp: u64) -> Self {
+        Self {
+            pc,
+            kind: Kind::SwitchedOut,
+            sp,
+            fp,
+        }
+    }
+
+    /// A function that waits for a call to return to `pc`.
     #[must_use]
     pub const fn returns_to(pc: u64, sp: u64, fp: u64) -> Self {
         Self {
@@ -129,7 +142,8 @@ pub trait Machine {
     ///
     /// # Errors
     ///
-    /// [`Reason::NotText`], [`Reason::NoTable`], [`Reason::NoRow`] or another
+    /// [`Reason::NotText`], [`Reason::InitText`], [`Reason::NoTable`],
+    /// [`Reason::NoRow`] or another
     /// reason why there is none.
     fn rule(&mut self, pc: u64) -> Result<Rule, Reason>;
 

@@ -140,6 +140,8 @@ reasons! {
     /// BPF's, but not the body of a program: its prologue or epilogue, a
     /// trampoline, a dispatcher.
     BpfOther = 34, "bpf code outside a program's body", Machine;
+    /// vmlinux's own text for the time of boot, which is freed after it.
+    InitText = 35, "text freed after boot", Machine;
 }
 
 impl Reason {

@@ -43,32 +43,63 @@ pub(crate) fn step<M: Machine>(
     stacks: &mut Stacks,
     state: &State,
 ) -> Result<Next, Reason> {
-    if let Some(kind) = metadata_at_sp(machine, stacks, state)? {
-        return metadata(machine, stacks, state, kind);
-    }
-    match (usable_rule(machine, stacks, state)?, state.kind) {
-        (rule, Kind::PatchSite) => patch_site(machine, stacks, state, &rule),
-        (rule, _) => frame(machine, stacks, state, &rule),
+    let is_call = matches!(state.kind, Kind::ReturnsTo | Kind::SwitchedOut);
+    match rule(machine, state) {
+        Ok(rule) if state.kind == Kind::PatchSite => patch_site(machine, stacks, state, &rule),
+        Ok(rule) => frame(machine, stacks, state, &rule),
+        // Only a call can be seen by its record; where entry assembly was
+        // interrupted itself, the registers may be half saved. The idle task of the
+        // boot CPU was entered from init text.
+        Err(why @ (Reason::NoCfi | Reason::InitText)) if is_call => {
+            return entry(machine, stacks, state, why);
+        }
+        Err(why) => Err(why),
     }
     .map(Next::Frame)
 }
 
-/// The type of the metadata record of the registers at SP, if x29 points at one.
-///
-/// Entry assembly calls C with `struct pt_regs` at SP and x29 at the record in
-/// it. It has no rows: this is what stands for them. Only a call can be seen
-/// so; where entry assembly was interrupted itself, the registers may be half
-/// saved.
-fn metadata_at_sp<M: Machine>(
-    machine: &mut M,
-    stacks: &Stacks,
-    state: &State,
-) -> Result<Option<u64>, Reason> {
-    let record = state.sp.checked_add(M::REGS.stackframe);
-    if state.kind != Kind::ReturnsTo || record != Some(state.fp) {
-        return Ok(None);
+/// The rule for this frame, or why there is none.
+fn rule<M: Machine>(machine: &mut M, state: &State) -> Result<Frame, Reason> {
+    let is_unused = state.sp == machine.task_regs();
+    let pc = match state.kind {
+        Kind::Interrupted { .. } | Kind::PatchSite => state.pc,
+        // Never run: no call comes before `ret_from_fork`.
+        Kind::SwitchedOut if is_unused => state.pc,
+        // The call: it may be the last instruction of its function.
+        Kind::ReturnsTo | Kind::SwitchedOut => state.pc.checked_sub(4).ok_or(Reason::NullPc)?,
+    };
+    match machine.rule(pc)? {
+        Rule::Frame(rule) => Ok(rule),
+        Rule::Unreliable(why) => Err(why.into()),
     }
-    metadata_at(machine, stacks, state.fp)
+}
+
+/// Steps from entry assembly, which has no rows.
+///
+/// It calls C with `struct pt_regs` at SP and x29 at the metadata record in it: this
+/// is what stands for the rows. `why` is the reason where that is not so. Code that
+/// has a row is never taken for entry assembly, whatever is on the stack: a return
+/// address that was changed to another function would be believed.
+fn entry<M: Machine>(
+    machine: &mut M,
+    stacks: &mut Stacks,
+    state: &State,
+    why: Reason,
+) -> Result<Next, Reason> {
+    let Some(kind) = metadata_at(machine, stacks, state.fp)? else {
+        return Err(why);
+    };
+    let is_at_sp = state.sp.checked_add(M::REGS.stackframe) == Some(state.fp);
+    match kind {
+        // The walk is on the task's own stack then.
+        META_FINAL if is_at_sp && state.sp == machine.task_regs() => Ok(Next::End),
+        META_FINAL => Err(Reason::FinalMisplaced),
+        META_PT_REGS if why == Reason::InitText => Err(why),
+        META_PT_REGS if is_at_sp => saved_regs(machine, stacks, state.sp).map(Next::Frame),
+        META_PT_REGS => Err(Reason::RegsMisplaced),
+        _ if is_at_sp => Err(Reason::UnknownRecord),
+        _ => Err(why),
+    }
 }
 
 /// The type of the metadata record at this address, if there is one.
@@ -87,22 +118,6 @@ fn metadata_at<M: Machine>(
     }
     let kind = stacks.read(machine, record.saturating_add(RECORD_BYTES))?;
     Ok(Some(kind))
-}
-
-/// Follows the metadata record of the registers at SP.
-fn metadata<M: Machine>(
-    machine: &mut M,
-    stacks: &mut Stacks,
-    state: &State,
-    kind: u64,
-) -> Result<Next, Reason> {
-    match kind {
-        // The walk is on the task's own stack then.
-        META_FINAL if state.sp == machine.task_regs() => Ok(Next::End),
-        META_FINAL => Err(Reason::FinalMisplaced),
-        META_PT_REGS => saved_regs(machine, stacks, state.sp).map(Next::Frame),
-        _ => Err(Reason::UnknownRecord),
-    }
 }
 
 /// The registers that an exception saved at SP.
@@ -153,33 +168,6 @@ fn check_saved_sp<M: Machine>(
         return Err(Reason::SpMisaligned);
     }
     stacks.leave_for(machine, sp, 16, Reason::SpOffStack)
-}
-
-/// The rule for this frame, or why there is none.
-fn usable_rule<M: Machine>(
-    machine: &mut M,
-    stacks: &Stacks,
-    state: &State,
-) -> Result<Frame, Reason> {
-    let pc = match state.kind {
-        Kind::Interrupted { .. } | Kind::PatchSite => state.pc,
-        // The call: it may be the last instruction of its function.
-        Kind::ReturnsTo => state.pc.checked_sub(4).ok_or(Reason::NullPc)?,
-    };
-    let why = match machine.rule(pc) {
-        Ok(Rule::Frame(rule)) => return Ok(rule),
-        Ok(Rule::Unreliable(why)) => why.into(),
-        Err(reason) => reason,
-    };
-    if state.kind != Kind::ReturnsTo {
-        return Err(why);
-    }
-    // A misplaced record tells more than the missing row of entry assembly.
-    match metadata_at(machine, stacks, state.fp)? {
-        Some(META_FINAL) => Err(Reason::FinalMisplaced),
-        Some(META_PT_REGS) => Err(Reason::RegsMisplaced),
-        _ => Err(why),
-    }
 }
 
 /// Applies a row.

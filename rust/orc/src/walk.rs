@@ -61,7 +61,7 @@ fn unreliable(reason: Reason, frame: u32, state: &State) -> Verdict {
 fn settle<M: Machine>(machine: &mut M, state: &mut State) -> Result<(), Reason> {
     match state.kind {
         Kind::Interrupted { .. } => settle_interrupted(machine, state)?,
-        Kind::ReturnsTo => settle_return(machine, state)?,
+        Kind::ReturnsTo | Kind::SwitchedOut => settle_return(machine, state)?,
         // x30 right after a call: neither signed nor replaced yet.
         Kind::PatchSite => {}
     }

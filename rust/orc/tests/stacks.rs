@@ -114,6 +114,8 @@ struct Cpu {
     fp_is_predicted: bool,
     /// Where an x29 that a row predicts was saved.
     saved_fps: Vec<u64>,
+    /// Where a return address in entry assembly was saved.
+    entry_returns: Vec<u64>,
     calls: u64,
 }
 
@@ -132,6 +134,7 @@ impl Cpu {
             expected: vec![],
             fp_is_predicted: true,
             saved_fps: vec![],
+            entry_returns: vec![],
             calls: 0,
         };
         cpu.metadata(TASK_REGS, 1);
@@ -155,6 +158,7 @@ impl Cpu {
         self.lr = ENTRY + self.calls * 8;
         let none = Rule::Unreliable(Undescribed::NoCfi);
         self.task.rules.insert(self.lr - 4, none);
+        self.task.rules.insert(self.lr, none);
         self.expected.push(self.lr);
     }
 
@@ -189,6 +193,9 @@ impl Cpu {
     /// Stores x29 and x30 at CFA minus these; gives what the row says of it.
     fn save(&mut self, cfa: u64, fp: Option<u32>, lr: u32) -> (Location, Location) {
         self.put(cfa - u64::from(lr), self.lr);
+        if (ENTRY..TEXT).contains(&self.lr) {
+            self.entry_returns.push(cfa - u64::from(lr));
+        }
         let caller_fp = match fp {
             Some(offset) => {
                 self.put(cfa - u64::from(offset), self.fp);
@@ -272,7 +279,7 @@ impl Cpu {
 
     /// Blocked: the last function has called `cpu_switch_to()`.
     fn state(&self) -> State {
-        State::returns_to(self.lr, self.sp, self.fp)
+        State::switched_out(self.lr, self.sp, self.fp)
     }
 }
 
@@ -372,7 +379,7 @@ fn any_state() -> impl Strategy<Value = State> {
     )
         .prop_map(|(pc, sp, fp, lr, live)| match live {
             true => State::interrupted(pc, sp & !15, fp, lr),
-            false => State::returns_to(pc, sp & !15, fp),
+            false => State::switched_out(pc, sp & !15, fp),
         })
 }
 
@@ -402,6 +409,22 @@ proptest! {
         let at = cpu.saved_fps[which.index(cpu.saved_fps.len())];
         let old = cpu.task.words.insert(at, value);
         prop_assume!(old != Some(value));
+        let start = cpu.state();
+        prop_assert!(!run(&mut cpu.task, start).0.is_reliable());
+    }
+
+    /// What a stack ends with, and what was interrupted, only entry assembly can say.
+    #[test]
+    fn refuses_records_that_other_code_returns_to(
+        shapes in prop::collection::vec(any_shape(), 1..30),
+        which in any::<prop::sample::Index>(),
+        value in any_word(),
+    ) {
+        let mut cpu = Cpu::play(&shapes);
+        prop_assume!(!cpu.entry_returns.is_empty());
+        let at = cpu.entry_returns[which.index(cpu.entry_returns.len())];
+        prop_assume!(!(ENTRY..TEXT).contains(&value));
+        cpu.put(at, value);
         let start = cpu.state();
         prop_assert!(!run(&mut cpu.task, start).0.is_reliable());
     }

@@ -149,6 +149,7 @@ fn is_about_no_row(reason: Reason) -> bool {
         Reason::NullPc
             | Reason::MisalignedPc
             | Reason::NotText
+            | Reason::InitText
             | Reason::NoTable
             | Reason::NoRow
             | Reason::BpfOther

@@ -57,6 +57,7 @@ impl Machine for Task<'_, '_> {
             Lookup::Found(region) => region,
             Lookup::NoTable => return Err(Reason::NoTable),
             Lookup::NotText => return Err(Reason::NotText),
+            Lookup::InitText => return Err(Reason::InitText),
             Lookup::BpfBody { frame_bytes } => return bpf::body(frame_bytes),
             Lookup::BpfOther => return Err(Reason::BpfOther),
         };

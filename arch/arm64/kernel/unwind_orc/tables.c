@@ -81,6 +81,8 @@ enum unwind_orc_lookup unwind_orc_find(unsigned long pc,
 		*region = vmlinux_region;
 		return UNWIND_ORC_FOUND;
 	}
+	if (is_kernel_inittext(pc))
+		return UNWIND_ORC_INIT_TEXT;
 	found = unwind_orc_find_module(pc, region);
 	if (found != UNWIND_ORC_NOT_TEXT)
 		return found;

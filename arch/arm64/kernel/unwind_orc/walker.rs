@@ -107,7 +107,7 @@ fn walk_task(walk: &mut Walk<'_>, sink: &mut Sink<'_>) -> reason::Verdict {
     };
     let start = match walk.start() {
         Start::Current { pc, sp, fp, lr } => State::interrupted(pc, sp, fp, lr),
-        Start::Blocked { pc, sp, fp } => State::returns_to(pc, sp, fp),
+        Start::Blocked { pc, sp, fp } => State::switched_out(pc, sp, fp),
         Start::Running => return refused(Reason::Running, 0),
         Start::NoStack => return refused(Reason::StackGone, 0),
     };

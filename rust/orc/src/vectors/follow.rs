@@ -10,7 +10,7 @@ use crate::reason::Verdict;
 /// A kernel thread that sleeps: the stack that the others vary.
 pub(super) const BLOCKED: Vector = Vector {
     name: "follows_blocked_task",
-    start: State::returns_to(after_call(SWITCH), SWITCH_SP, SWITCH_SP),
+    start: State::switched_out(after_call(SWITCH), SWITCH_SP, SWITCH_SP),
     stacks: &[TASK],
     words: &[FINAL, KTHREAD_FRAME, WORKER_FRAME, SWITCH_FRAME],
     unreadable: None,
@@ -54,7 +54,7 @@ macro_rules! below_bpf {
     ($name:literal, $program:expr) => {
         Vector {
             name: $name,
-            start: State::returns_to(after_call(SWITCH), BPF_SP - 32, BPF_SP - 32),
+            start: State::switched_out(after_call(SWITCH), BPF_SP - 32, BPF_SP - 32),
             words: &[
                 FINAL,
                 KTHREAD_FRAME,
@@ -113,7 +113,7 @@ pub(super) const TRACER_FRAME: &[Word] =
 /// A tracer that sleeps, called by `ftrace_caller` from a function's entry.
 pub(super) const TRACER: Vector = Vector {
     name: "follows_patch_site_below_ftrace_caller",
-    start: State::returns_to(after_call(HANDLER), TRACER_SP, TRACER_SP),
+    start: State::switched_out(after_call(HANDLER), TRACER_SP, TRACER_SP),
     words: &[FINAL, KTHREAD_FRAME, FTRACE_RECORDS, TRACER_FRAME],
     frames: &[
         after_call(HANDLER),
@@ -143,8 +143,24 @@ pub(super) const VECTORS: &[Vector] = &[
         ..BLOCKED
     },
     Vector {
+        name: "follows_idle_task_of_boot_cpu",
+        words: &[
+            FINAL,
+            &record(KTHREAD_SP, TASK_REGS + STACKFRAME, after_call(INIT_TEXT)),
+            WORKER_FRAME,
+            SWITCH_FRAME,
+        ],
+        frames: &[
+            after_call(SWITCH),
+            after_call(WORKER),
+            after_call(KTHREAD),
+            after_call(INIT_TEXT),
+        ],
+        ..BLOCKED
+    },
+    Vector {
         name: "follows_task_that_never_ran",
-        start: State::returns_to(RET_FROM_FORK, TASK_REGS, TASK_REGS + STACKFRAME),
+        start: State::switched_out(RET_FROM_FORK, TASK_REGS, TASK_REGS + STACKFRAME),
         words: &[FINAL],
         frames: &[RET_FROM_FORK],
         verdict: Verdict::Reliable { frames: 1 },
@@ -169,7 +185,7 @@ pub(super) const VECTORS: &[Vector] = &[
     },
     Vector {
         name: "follows_system_call_with_random_stack_offset",
-        start: State::returns_to(after_call(SWITCH), SYSCALL_SP - 32, SYSCALL_SP - 32),
+        start: State::switched_out(after_call(SWITCH), SYSCALL_SP - 32, SYSCALL_SP - 32),
         words: &[
             FINAL,
             &record(SYSCALL_FP, TASK_REGS + STACKFRAME, after_call(EL0_SYNC)),
@@ -185,7 +201,7 @@ pub(super) const VECTORS: &[Vector] = &[
     },
     Vector {
         name: "follows_frame_whose_x29_is_in_use",
-        start: State::returns_to(after_call(NO_RECORD), SWITCH_SP, 0x1234),
+        start: State::switched_out(after_call(NO_RECORD), SWITCH_SP, 0x1234),
         frames: &[
             after_call(NO_RECORD),
             after_call(WORKER),
@@ -204,7 +220,7 @@ pub(super) const VECTORS: &[Vector] = &[
             &record(KTHREAD_SP - 32, KTHREAD_SP, after_call(KTHREAD)),
             &record(KTHREAD_SP - 64, KTHREAD_SP - 32, FOLLOWING),
         ],
-        start: State::returns_to(after_call(SWITCH), KTHREAD_SP - 64, KTHREAD_SP - 64),
+        start: State::switched_out(after_call(SWITCH), KTHREAD_SP - 64, KTHREAD_SP - 64),
         frames: &[
             after_call(SWITCH),
             FOLLOWING,
@@ -328,7 +344,7 @@ pub(super) const VECTORS: &[Vector] = &[
     },
     Vector {
         name: "follows_overflow_to_task",
-        start: State::returns_to(after_call(HANDLER), OVERFLOW_REGS - 32, OVERFLOW_REGS - 32),
+        start: State::switched_out(after_call(HANDLER), OVERFLOW_REGS - 32, OVERFLOW_REGS - 32),
         stacks: &[TASK, IRQ, OVERFLOW],
         words: &[
             FINAL,

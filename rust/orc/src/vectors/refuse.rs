@@ -67,12 +67,42 @@ macro_rules! stops_at_regs {
     };
 }
 
+/// A blocked task whose outermost function returns to something else.
+macro_rules! stops_at_end {
+    ($name:literal, $caller:expr, $reason:ident) => {
+        stops_blocked! { $name, [&[(KTHREAD_SP + 8, after_call($caller))]],
+        $reason at 3: after_call(SWITCH), after_call(WORKER), after_call(KTHREAD),
+            after_call($caller) => after_call($caller) }
+    };
+}
+
+/// A preempted task whose exception handler returns to something else.
+macro_rules! stops_below_exception {
+    ($name:literal, $caller:expr, $reason:ident) => {
+        Vector {
+            name: $name,
+            start: preempted(WORKER_SP),
+            words: &[
+                FINAL,
+                KTHREAD_FRAME,
+                WORKER_FRAME,
+                &interrupted(WORKER + 0x30, WORKER_SP, WORKER_SP, 0),
+                &preemption(WORKER_SP),
+                &[(REGS - 32 + 8, after_call($caller))],
+            ],
+            frames: &[after_call(SWITCH), after_call(HANDLER), after_call($caller)],
+            verdict: stop(Reason::$reason, 2, after_call($caller)),
+            ..BLOCKED
+        }
+    };
+}
+
 /// A function that a stack ends with, so that its caller finds that stack empty.
 macro_rules! from_end_of_stack {
     ($name:literal, $stack:ident, fp: $fp:expr, $caller:expr, $reason:ident) => {
         Vector {
             name: $name,
-            start: State::returns_to(after_call(NO_RECORD), $stack.high - 32, 0),
+            start: State::switched_out(after_call(NO_RECORD), $stack.high - 32, 0),
             stacks: ALL_STACKS,
             words: &[&record($stack.high - 32, $fp, after_call($caller))],
             frames: &[after_call(NO_RECORD), after_call($caller)],
@@ -87,7 +117,7 @@ macro_rules! overflow_with_sp {
     ($name:literal, regs: $regs:expr, sp: $sp:expr, stacks: $stacks:expr, $reason:ident) => {
         Vector {
             name: $name,
-            start: State::returns_to(after_call(HANDLER), $regs - 32, $regs - 32),
+            start: State::switched_out(after_call(HANDLER), $regs - 32, $regs - 32),
             stacks: $stacks,
             words: &[
                 FINAL,
@@ -183,7 +213,7 @@ pub(super) const VECTORS: &[Vector] = &[
         => after_call(BPF_TRAMPOLINE) },
     Vector {
         name: "refuses_bpf_program_that_is_gone",
-        start: State::returns_to(after_call(SWITCH), BPF_SP - 32, BPF_SP - 32),
+        start: State::switched_out(after_call(SWITCH), BPF_SP - 32, BPF_SP - 32),
         words: &[
             FINAL,
             KTHREAD_FRAME,
@@ -198,21 +228,21 @@ pub(super) const VECTORS: &[Vector] = &[
     // SP and the CFA.
     Vector {
         name: "refuses_start_outside_stacks",
-        start: State::returns_to(after_call(SWITCH), TASK.low - 16, WORKER_SP),
+        start: State::switched_out(after_call(SWITCH), TASK.low - 16, WORKER_SP),
         frames: &[],
         verdict: stop(Reason::SpOffStack, 0, after_call(SWITCH)),
         ..BLOCKED
     },
     Vector {
         name: "refuses_start_on_irq_stack_of_preemptible_task",
-        start: State::returns_to(after_call(SWITCH), IRQ.high - 32, IRQ.high - 32),
+        start: State::switched_out(after_call(SWITCH), IRQ.high - 32, IRQ.high - 32),
         frames: &[],
         verdict: stop(Reason::SpOffStack, 0, after_call(SWITCH)),
         ..BLOCKED
     },
     Vector {
         name: "refuses_misaligned_stack_pointer",
-        start: State::returns_to(after_call(SWITCH), SWITCH_SP + 8, SWITCH_SP),
+        start: State::switched_out(after_call(SWITCH), SWITCH_SP + 8, SWITCH_SP),
         frames: &[],
         verdict: stop(Reason::SpMisaligned, 0, after_call(SWITCH)),
         ..BLOCKED
@@ -229,21 +259,21 @@ pub(super) const VECTORS: &[Vector] = &[
     stops_at! { "refuses_slot_that_is_no_word", pc: ODD_SLOT, SlotOutsideFrame },
     Vector {
         name: "refuses_slot_above_stack",
-        start: State::returns_to(after_call(HIGH_SLOT), TASK.high - 32, 0),
+        start: State::switched_out(after_call(HIGH_SLOT), TASK.high - 32, 0),
         frames: &[after_call(HIGH_SLOT)],
         verdict: stop(Reason::SlotOutsideFrame, 0, after_call(HIGH_SLOT)),
         ..BLOCKED
     },
     Vector {
         name: "refuses_frame_beyond_stack",
-        start: State::returns_to(after_call(NO_RECORD), TASK.high - 16, 0),
+        start: State::switched_out(after_call(NO_RECORD), TASK.high - 16, 0),
         frames: &[after_call(NO_RECORD)],
         verdict: stop(Reason::CfaOffStack, 0, after_call(NO_RECORD)),
         ..BLOCKED
     },
     Vector {
         name: "refuses_cycle_of_records",
-        start: State::returns_to(after_call(INVOKE_SYSCALL), SWITCH_SP, WORKER_SP),
+        start: State::switched_out(after_call(INVOKE_SYSCALL), SWITCH_SP, WORKER_SP),
         words: &[&record(WORKER_SP, WORKER_SP, after_call(INVOKE_SYSCALL))],
         frames: &[after_call(INVOKE_SYSCALL), after_call(INVOKE_SYSCALL)],
         verdict: stop(Reason::SlotOutsideFrame, 1, after_call(INVOKE_SYSCALL)),
@@ -251,7 +281,7 @@ pub(super) const VECTORS: &[Vector] = &[
     },
     Vector {
         name: "refuses_records_that_go_down",
-        start: State::returns_to(after_call(INVOKE_SYSCALL), SWITCH_SP, WORKER_SP),
+        start: State::switched_out(after_call(INVOKE_SYSCALL), SWITCH_SP, WORKER_SP),
         words: &[&record(
             WORKER_SP,
             SWITCH_SP - 32,
@@ -292,6 +322,27 @@ pub(super) const VECTORS: &[Vector] = &[
     [&[(TASK_REGS + STACKFRAME + 8, after_call(KTHREAD))]],
     NoCfi at 3: after_call(SWITCH), after_call(WORKER), after_call(KTHREAD),
         after_call(RET_FROM_FORK) => after_call(RET_FROM_FORK) },
+    // Where a stack ends or an exception came is entry assembly, and nothing else.
+    stops_at_end! { "refuses_final_record_below_a_function", WORKER, FpMismatch },
+    stops_at_end! { "refuses_final_record_below_a_leaf", LEAF, ReturnAddressLost },
+    stops_at_end! { "refuses_final_record_below_text_that_is_gone", NOT_TEXT, NotText },
+    stops_at_end! { "refuses_final_record_below_a_hole", HOLE, Hole },
+    stops_at_end! { "refuses_final_record_below_unproved_row", NOT_PROVED, NotProved },
+    Vector {
+        name: "refuses_task_that_never_ran_elsewhere",
+        start: State::switched_out(after_call(WORKER), TASK_REGS, TASK_REGS + STACKFRAME),
+        frames: &[after_call(WORKER)],
+        verdict: stop(Reason::FpMismatch, 0, after_call(WORKER)),
+        ..BLOCKED
+    },
+    stops_below_exception! { "refuses_exception_record_below_a_function", WORKER, FpMismatch },
+    stops_below_exception! { "refuses_exception_record_below_text_that_is_gone",
+    NOT_TEXT, NotText },
+    stops_below_exception! { "refuses_exception_record_below_init_text", INIT_TEXT, InitText },
+    stops_blocked! { "refuses_init_text_amid_the_stack",
+    [&[(WORKER_SP + 8, after_call(INIT_TEXT))]],
+    InitText at 2: after_call(SWITCH), after_call(WORKER), after_call(INIT_TEXT)
+        => after_call(INIT_TEXT) },
     stops_at_regs! { "refuses_final_record_of_other_registers",
     &metadata(REGS, 1), FinalMisplaced },
     stops_at_regs! { "refuses_record_of_no_type", &metadata(REGS, 0), UnknownRecord },
@@ -304,7 +355,7 @@ pub(super) const VECTORS: &[Vector] = &[
     &[(REGS + 248, IRQ.high - 64)], RegsSpMismatch },
     Vector {
         name: "refuses_final_record_away_from_stack_pointer",
-        start: State::returns_to(
+        start: State::switched_out(
             after_call(RET_FROM_FORK),
             TASK_REGS - 16,
             TASK_REGS + STACKFRAME,
@@ -315,7 +366,7 @@ pub(super) const VECTORS: &[Vector] = &[
     },
     Vector {
         name: "refuses_final_record_on_irq_stack",
-        start: State::returns_to(
+        start: State::switched_out(
             after_call(RET_FROM_FORK),
             IRQ.high - REGS_BYTES,
             IRQ.high - REGS_BYTES + STACKFRAME,
@@ -344,7 +395,7 @@ pub(super) const VECTORS: &[Vector] = &[
     regs: IRQ.high - REGS_BYTES, sp: WORKER_SP, stacks: &[IRQ, TASK], RegsSpMismatch },
     Vector {
         name: "refuses_change_of_stacks_amid_irq_stack",
-        start: State::returns_to(after_call(CALL_ON_IRQ_STACK), IRQ.high - 16, LEFT_BY_SWITCH),
+        start: State::switched_out(after_call(CALL_ON_IRQ_STACK), IRQ.high - 16, LEFT_BY_SWITCH),
         stacks: ALL_STACKS,
         words: &[&record(LEFT_BY_SWITCH, WORKER_SP, after_call(WORKER))],
         frames: &[after_call(CALL_ON_IRQ_STACK)],
@@ -359,7 +410,7 @@ pub(super) const VECTORS: &[Vector] = &[
     TASK, fp: IRQ.high - 64, CALL_ON_IRQ_STACK, StackReentered },
     Vector {
         name: "refuses_stack_that_was_left",
-        start: State::returns_to(after_call(HANDLER), OVERFLOW_REGS - 32, OVERFLOW_REGS - 32),
+        start: State::switched_out(after_call(HANDLER), OVERFLOW_REGS - 32, OVERFLOW_REGS - 32),
         stacks: ALL_STACKS,
         // From the overflow stack to the IRQ stack, and back.
         words: &[

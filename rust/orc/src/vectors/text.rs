@@ -98,6 +98,8 @@ pub const BPF_TAIL_CALLER: u64 = TEXT + 0x3100;
 pub const BPF_NO_FRAME: u64 = TEXT + 0x3200;
 /// A BPF trampoline.
 pub const BPF_TRAMPOLINE: u64 = TEXT + 0x3300;
+/// `__primary_switched`, which has called what became the boot CPU's idle task.
+pub const INIT_TEXT: u64 = TEXT + 0x4000;
 /// Nothing: a kprobe's single-step slot, freed text, a BPF program that is gone.
 pub const NOT_TEXT: u64 = TEXT + 0x10_0000;
 
@@ -197,7 +199,7 @@ pub(super) const fn preemption(sp: u64) -> [Word; 4] {
 /// Where the walk over such a task starts.
 pub(super) const fn preempted(sp: u64) -> State {
     let sp = sp - REGS_BYTES - 64;
-    State::returns_to(after_call(SWITCH), sp, sp)
+    State::switched_out(after_call(SWITCH), sp, sp)
 }
 
 /// The rule at a PC of the synthetic text.
@@ -215,6 +217,7 @@ pub(super) fn rule(pc: u64) -> Result<Rule, Reason> {
         BPF_TAIL_CALLER => bpf_program(pc & 0xff, 0),
         BPF_NO_FRAME => bpf_program(pc & 0xff, 8),
         BPF_TRAMPOLINE => Err(Reason::BpfOther),
+        INIT_TEXT => Err(Reason::InitText),
         KTHREAD..HOLE | FAR_FRAME..TEXT_END => frame(function, pc & 0xff).map(Rule::Frame),
         _ => Err(Reason::NotText),
     }

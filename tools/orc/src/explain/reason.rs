@@ -50,9 +50,10 @@ pub const fn meaning(reason: Reason) -> &'static str {
         }
         Reason::RecoveryLoop => "recovered return addresses lead to one another",
         Reason::NotText => {
-            "an address outside of all text that a walk may meet: a trampoline, init text, or no \
-             code at all"
+            "an address outside of all text that a walk may meet: a trampoline, a module's init \
+             text, or no code at all"
         }
+        Reason::InitText => "text of the kernel that is there only while it boots",
         Reason::NoTable => "the text of a module that has no table, or one that was refused",
         Reason::NoRow => "text behind what its table describes",
         Reason::FgraphLost => "the function graph tracer has no return address for this frame",

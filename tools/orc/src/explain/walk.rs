@@ -60,7 +60,7 @@ fn stops(reason: Reason) -> Walk {
     }
 }
 
-/// Such a frame needs no row: `metadata_at_sp()` of `orc::step`.
+/// Such a frame needs no row: `entry()` of `orc::step`.
 const ENTRY_CODE: &str = "it is entry code, with the registers of an exception at SP";
 
 /// The call has put its own address into x30.

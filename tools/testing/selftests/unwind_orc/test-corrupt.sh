@@ -31,6 +31,8 @@ blocked_lies=(
 	"sp-odd|misaligned stack pointer"
 	"sp-null|stack pointer on no known stack"
 	"final-type|unknown frame record type"
+	"end-ra-other|$misplaced"
+	"end-ra-data|not kernel text"
 )
 
 # and to one that was preempted
@@ -40,6 +42,8 @@ preempted_lies=(
 	"regs-user|saved registers not of kernel code"
 	"regs-pc-other|$misplaced"
 	"regs-pc-null|null pc"
+	"entry-ra-other|$misplaced"
+	"entry-ra-data|not kernel text"
 )
 
 # Both in /proc, and by the counter of that reason.

@@ -35,13 +35,17 @@
  * struct victim - the places on a stack that the cases change
  * @record:	frame record of chain_middle(): x29 and return address of chain_outer()
  * @end:	registers at the end of the stack, with the final record
+ * @last:	frame record of the function that entry code called, at the end
  * @irq:	registers of the first exception on the stack; NULL if there is none
+ * @handler:	frame record of the function that entry code called for @irq
  * @context:	what cpu_switch_to() saved
  */
 struct victim {
 	struct frame_record *record;
+	struct frame_record *last;
 	struct pt_regs *end;
 	struct pt_regs *irq;
+	struct frame_record *handler;
 	struct cpu_context *context;
 };
 
@@ -166,6 +170,27 @@ static void lie_final_type(struct victim *v)
 	poke(&v->end->stackframe.type, 7);
 }
 
+/* Where the stack ends, nothing but the place itself tells this from the truth. */
+static void lie_end_ra_other(struct victim *v)
+{
+	poke(&v->last->lr, other_ra);
+}
+
+static void lie_end_ra_data(struct victim *v)
+{
+	poke(&v->last->lr, (unsigned long)&undo);
+}
+
+static void lie_entry_ra_other(struct victim *v)
+{
+	poke(&v->handler->lr, other_ra);
+}
+
+static void lie_entry_ra_data(struct victim *v)
+{
+	poke(&v->handler->lr, (unsigned long)&undo);
+}
+
 static void lie_regs_sp(struct victim *v)
 {
 	poke(&v->irq->sp, v->irq->sp + 16);
@@ -211,11 +236,15 @@ static const struct lie {
 	{ "sp-odd", lie_sp_odd },
 	{ "sp-null", lie_sp_null },
 	{ "final-type", lie_final_type },
+	{ "end-ra-other", lie_end_ra_other },
+	{ "end-ra-data", lie_end_ra_data },
 	{ "regs-sp", lie_regs_sp, true },
 	{ "regs-fp", lie_regs_fp, true },
 	{ "regs-user", lie_regs_user, true },
 	{ "regs-pc-other", lie_regs_pc_other, true },
 	{ "regs-pc-null", lie_regs_pc_null, true },
+	{ "entry-ra-other", lie_entry_ra_other, true },
+	{ "entry-ra-data", lie_entry_ra_data, true },
 };
 
 /* Find the places, by frame records; nobody has lied yet. */
@@ -223,6 +252,7 @@ static int find_victim(struct task_struct *task, struct victim *v)
 {
 	unsigned long low = (unsigned long)task_stack_page(task);
 	unsigned long fp = thread_saved_fp(task);
+	struct frame_record *callee = NULL;
 
 	*v = (struct victim){
 		.end = task_pt_regs(task),
@@ -232,17 +262,22 @@ static int find_victim(struct task_struct *task, struct victim *v)
 		struct frame_record_meta *meta = (void *)fp;
 		unsigned long lr = ptrauth_strip_kernel_insn_pac(meta->record.lr);
 
-		if (test_orc_in(lr, outer_addr)) {
+		if (test_orc_in(lr, outer_addr))
 			v->record = &meta->record;
-			return 0;
-		}
 		if (meta->record.fp || lr) {
+			callee = &meta->record;
 			fp = meta->record.fp;
 			continue;
 		}
-		if (meta->type != FRAME_META_TYPE_PT_REGS || v->irq)
+		if (meta->type == FRAME_META_TYPE_FINAL) {
+			v->last = callee;
+			return v->record && v->last ? 0 : -ENOENT;
+		}
+		if (meta->type != FRAME_META_TYPE_PT_REGS || v->irq || !callee)
 			return -ENOENT;
 		v->irq = container_of(meta, struct pt_regs, stackframe);
+		v->handler = callee;
+		callee = NULL;
 		fp = v->irq->regs[29];
 	}
 	return -ENOENT;
