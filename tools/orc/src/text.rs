@@ -44,6 +44,40 @@ impl TextSection {
         (offset < function.end).then_some(function)
     }
 
+    /// The sites that may reach into a function.
+    #[must_use]
+    pub fn patches_in(&self, function: &Function) -> &[Patch] {
+        // One is rarely longer than a few instructions; this is the longest that a
+        // length byte allows.
+        const LONGEST: u64 = 256;
+        let from = function.start.saturating_sub(LONGEST);
+        let first = self.patches.partition_point(|patch| patch.offset < from);
+        let end = self
+            .patches
+            .partition_point(|patch| patch.offset < function.end);
+        self.patches.get(first..end).unwrap_or_default()
+    }
+
+    /// The accesses of a function that may fault.
+    #[must_use]
+    pub fn fixups_in(&self, function: &Function) -> &[Fixup] {
+        let first = self
+            .fixups
+            .partition_point(|fixup| fixup.offset < function.start);
+        let end = self
+            .fixups
+            .partition_point(|fixup| fixup.offset < function.end);
+        self.fixups.get(first..end).unwrap_or_default()
+    }
+
+    /// Whether any of the four bytes at an offset is data.
+    #[must_use]
+    pub fn is_data(&self, offset: u64) -> bool {
+        let after = self.data.partition_point(|range| range.end <= offset);
+        let range = self.data.get(after);
+        range.is_some_and(|range| range.start < offset.saturating_add(4))
+    }
+
     /// The instruction at an offset.
     #[must_use]
     pub fn word(&self, offset: u64) -> Option<u32> {
@@ -61,6 +95,17 @@ pub enum Target {
     External,
 }
 
+impl Target {
+    /// The offset in the same section, if it is there.
+    #[must_use]
+    pub const fn offset(self) -> Option<u64> {
+        match self {
+            Self::Local(offset) => Some(offset),
+            Self::External => None,
+        }
+    }
+}
+
 /// A site that the running kernel may rewrite: an alternative (`.altinstructions`)
 /// or a jump label (`__jump_table`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +118,17 @@ pub struct Patch {
     /// branch in them is relative to its new place. Empty when only the kernel
     /// knows what it will write (a callback, or a branch to another section).
     pub replacement: Vec<u32>,
+}
+
+impl Patch {
+    /// The word that replaces the one at an offset, if it is known.
+    #[must_use]
+    pub fn word_at(&self, offset: u64) -> Option<u32> {
+        let at = offset
+            .checked_sub(self.offset)
+            .filter(|at| *at < self.len)?;
+        self.replacement.get(usize::try_from(at / 4).ok()?).copied()
+    }
 }
 
 /// An entry of the exception table (`__ex_table`): an instruction that may fault,

@@ -4,7 +4,6 @@
 //! where its blocks start, and which claim covers each instruction.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use crate::claim::{Claim, Claims};
 use crate::text::{Fixup, Function, Patch, Target, TextSection};
@@ -103,9 +102,9 @@ impl<'a> Body<'a> {
             data: vec![false; count],
             claim_of: Vec::new(),
         };
-        body.read_data(&text.data);
-        body.read_patches(&text.patches);
-        body.read_fixups(&text.fixups);
+        body.read_data(text);
+        body.read_patches(text.patches_in(function));
+        body.read_fixups(text.fixups_in(function));
         body.read_indirect(&text.indirect);
         body.read_claims();
         body.find_detours(text);
@@ -213,31 +212,17 @@ impl<'a> Body<'a> {
             .map_or(Place::Outside(offset), Place::Inside)
     }
 
-    fn read_data(&mut self, data: &[Range<u64>]) {
-        let first = data.partition_point(|range| range.end <= self.function.start);
-        for range in &data[first..] {
-            if range.start >= self.function.end {
-                break;
-            }
-            for index in 0..self.len() {
-                let offset = self.offset(index);
-                if range.start < offset + 4 && offset < range.end {
-                    self.data[index] = true;
-                }
-            }
+    fn read_data(&mut self, text: &TextSection) {
+        if text.data.is_empty() {
+            return;
+        }
+        for index in 0..self.len() {
+            self.data[index] = text.is_data(self.offset(index));
         }
     }
 
-    /// `patches` are sorted; one is rarely longer than a few instructions, yet the
-    /// search starts early enough for the longest that a length byte allows.
     fn read_patches(&mut self, patches: &[Patch]) {
-        const LONGEST: u64 = 256;
-        let from = self.function.start.saturating_sub(LONGEST);
-        let first = patches.partition_point(|patch| patch.offset < from);
-        for patch in &patches[first..] {
-            if patch.offset >= self.function.end {
-                break;
-            }
+        for patch in patches {
             if patch.replacement.is_empty() && self.index(patch.offset).is_some() {
                 self.opaque_sites += 1;
             }
@@ -253,15 +238,9 @@ impl<'a> Body<'a> {
     }
 
     fn read_fixups(&mut self, fixups: &[Fixup]) {
-        let first = fixups.partition_point(|fixup| fixup.offset < self.function.start);
-        for fixup in &fixups[first..] {
-            if fixup.offset >= self.function.end {
-                break;
-            }
-            let place = match fixup.target {
-                Target::Local(offset) => self.place_of(offset),
-                Target::External => Place::Elsewhere,
-            };
+        for fixup in fixups {
+            let place = fixup.target.offset();
+            let place = place.map_or(Place::Elsewhere, |offset| self.place_of(offset));
             if let Some(index) = self.index(fixup.offset) {
                 // The access may have been done in part.
                 let written = self.insns[index].writes().union(Regs::of(fixup.written));

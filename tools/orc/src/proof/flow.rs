@@ -160,15 +160,12 @@ impl<'a> Blocks<'a> {
 /// stays the same: nobody expects then that the code after the call is entered from
 /// elsewhere, and it is the facts that disagree.
 pub(super) fn is_no_return(body: &Body<'_>, index: usize, facts: &Facts) -> bool {
-    if body.call_returns(index) == Some(true) {
-        return false;
-    }
-    match (body.claim(index), body.claim(index + 1)) {
-        (Some(before), Some(after)) => {
-            !judge::same_frame(before, after) && judge::implies(facts, after).is_err()
-        }
-        _ => false,
-    }
+    let claims = body.claim(index).zip(body.claim(index + 1));
+    claims.is_some_and(|(before, after)| {
+        !judge::same_frame(before, after)
+            && judge::implies(facts, after).is_err()
+            && body.call_returns(index) != Some(true)
+    })
 }
 
 /// Executes the instruction at `index`, and all that it may be patched to: `facts`
