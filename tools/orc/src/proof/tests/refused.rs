@@ -324,3 +324,16 @@ fn cfi_that_no_rule_can_hold_is_refused_with_its_reason() {
     assert_eq!(refused.findings[0].facts, "CFA is an expression");
     assert_eq!(refused.counts.unproved, 5);
 }
+
+/// Clang's rows turn from x29 to SP where an epilogue begins, often just after a
+/// call: that is no reason to think that the call does not return.
+#[test]
+fn finds_a_frame_that_is_broken_before_a_call_at_an_epilogue() {
+    let cfi = [(0, sp(0)), (1, BODY), (2, fp(16)), (5, BODY), (6, sp(0))];
+    // The epilogue is reached past the call, too, with the frame as it is.
+    let words = |before| [PUSH_16, MOV_FP_SP, cbz(3), before, bl(1000), POP_16, RET];
+    assert_eq!(findings(&proof(&words(NOP), &cfi)), []);
+    let broken = proof(&words(SUB_SP_16), &cfi);
+    assert_eq!(findings(&broken).first(), Some(&(5, 1, Class::EarlyRow)));
+    assert_eq!(broken.counts.no_return, 0);
+}
