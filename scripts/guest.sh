@@ -3,7 +3,8 @@
 #
 # guest.sh IMAGE NAME DIRECTORY SECONDS
 #
-# Boots the kernel IMAGE under QEMU with DIRECTORY laid over the guest's root
+# Boots the kernel IMAGE under QEMU (GUEST_CPU, GUEST_CPUS, GUEST_MEMORY name another
+# machine than the usual one) with DIRECTORY laid over the guest's root
 # file system and runs its /orc/job. Leaves build/log/NAME.console.log (kernel)
 # and build/log/NAME.log (the job). Exit status: the job's; 124 when the guest
 # had to be killed after SECONDS, 125 when it ended without finishing the job,
@@ -20,7 +21,7 @@ out=$LOG_DIR/$name.log
 initrd=$BUILD/guest/$name.cpio
 
 # What a healthy kernel does not say.
-COMPLAINTS='Kernel panic|Internal error: |Unable to handle kernel|BUG: |kernel BUG at|WARNING: |rcu: INFO: .*stall|blocked for more than|soft lockup|hard LOCKUP|list_add corruption|refcount_t: |Bad mode in|scheduling while atomic|sleeping function called'
+COMPLAINTS='Kernel panic|Internal error: |Unable to handle kernel|BUG: |kernel BUG at|WARNING: |rcu: INFO: .*stall|blocked for more than|soft lockup|hard LOCKUP|list_add corruption|refcount_t: |Bad mode in|scheduling while atomic|sleeping function called|KASAN: |UBSAN: |possible .*deadlock|suspicious RCU usage'
 
 pack() {
 	mkdir -p "$BUILD/guest" "$LOG_DIR"
@@ -45,7 +46,7 @@ boot() {
 	: >"$out"
 	# shellcheck disable=SC2046 # options, to be split
 	timeout --foreground --kill-after=10 "$seconds" \
-		qemu-system-aarch64 -M virt,gic-version=3 -cpu max $(accelerator) \
+		qemu-system-aarch64 -M virt,gic-version=3 -cpu "${GUEST_CPU:-max}" $(accelerator) \
 		-smp "${GUEST_CPUS:-2}" -m "${GUEST_MEMORY:-2G}" -nic none -display none -no-reboot \
 		-monitor none -serial "file:$console" \
 		-device virtio-serial-pci -chardev "file,id=job,path=$out" -device virtconsole,chardev=job \

@@ -7,6 +7,8 @@ cat <<'EOF'
 make run            the demonstration: livepatch beside CPU-bound kernel threads,
                     without the ORC walker and with it, in a QEMU arm64 guest
 make test           every test, on this machine and in the guest
+make test-debug our tests in a kernel with KASAN, KCOV, UBSAN, lockdep and a shadow call
+                    stack that is patched in at boot (half an hour more)
 make doctor         says what is missing on this machine; changes nothing
 make setup          installs and fetches what is missing (run and test do it too)
 make kernel         the patched kernel: build/linux-7.3, build/kernel-7.3

@@ -3,7 +3,8 @@
 #
 # The patched kernel with its tables and modules: orctool, source,
 # configuration, build. What is up to date is left alone. KERNEL_TARGETS names
-# other targets than the image and the modules.
+# other targets than the image and the modules, KERNEL_FRAGMENT a file with further
+# options.
 
 . "$(dirname "$0")/lib.sh"
 . "$TOP/scripts/toolchain.sh"
@@ -15,7 +16,8 @@ selftests=$KERNEL_SRC/tools/testing/selftests
 
 fragments() {
 	local f
-	for f in "$TOP/scripts/kernel.config" "$selftests/livepatch/config" "$selftests/unwind_orc/config"; do
+	for f in "$TOP/scripts/kernel.config" "$selftests/livepatch/config" "$selftests/unwind_orc/config" \
+		"${KERNEL_FRAGMENT:-}"; do
 		[ ! -f "$f" ] || cat "$f"
 	done
 }
