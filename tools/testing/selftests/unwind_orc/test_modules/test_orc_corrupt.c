@@ -258,7 +258,7 @@ static int find_victim(struct task_struct *task, struct victim *v)
 		.end = task_pt_regs(task),
 		.context = &task->thread.cpu_context,
 	};
-	while (!(fp & 7) && fp - low < THREAD_SIZE - sizeof(struct frame_record_meta)) {
+	while (!(fp & 7) && fp - low <= THREAD_SIZE - sizeof(struct frame_record_meta)) {
 		struct frame_record_meta *meta = (void *)fp;
 		unsigned long lr = ptrauth_strip_kernel_insn_pac(meta->record.lr);
 
