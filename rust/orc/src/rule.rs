@@ -117,14 +117,19 @@ impl Rule {
     /// The rule of these words; `None` unless they are what [`Rule::encode`] gives.
     #[must_use]
     pub fn decode(raw: RawRule) -> Option<Self> {
-        let [head, ..] = raw;
-        let rule = match head & 0xff {
-            0 => Self::Unreliable(Undescribed::from_code(head >> WHY_SHIFT)?),
-            KIND_FRAME => Self::Frame(Frame::decode(raw)?),
-            _ => return None,
-        };
+        let rule = Self::decode_checked(raw)?;
         // Each rule has one encoding, so whatever is set beyond it is an error.
         (rule.encode()? == raw).then_some(rule)
+    }
+
+    /// The same for words that [`Rule::decode`] has accepted before.
+    pub(crate) fn decode_checked(raw: RawRule) -> Option<Self> {
+        let [head, ..] = raw;
+        match head & 0xff {
+            0 => Some(Self::Unreliable(Undescribed::from_code(head >> WHY_SHIFT)?)),
+            KIND_FRAME => Some(Self::Frame(Frame::decode(raw)?)),
+            _ => None,
+        }
     }
 }
 

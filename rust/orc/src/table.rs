@@ -7,7 +7,7 @@
 //! time. A lookup is total whatever the bytes are.
 
 use crate::format::{self, Header, HeaderError, Layout, BLOCK_INSTRUCTIONS, INSTRUCTION_BYTES};
-use crate::rule::Rule;
+use crate::rule::{RawRule, Rule};
 
 use core::fmt;
 
@@ -154,7 +154,7 @@ impl<'a> Table<'a> {
         // none, the last row before the block still holds.
         let started = keys.partition_point(|start| *start <= key);
         let row = first.checked_add(started)?.checked_sub(1)?;
-        self.rule(self.row_rule(row)?)
+        Rule::decode_checked(self.raw_rule(self.row_rule(row)?)?)
     }
 
     /// The rows in order: the offset where each starts, in bytes, and its rule.
@@ -279,8 +279,12 @@ impl<'a> Table<'a> {
         format::read_u16(self.row_rules, row.checked_mul(2)?)
     }
 
-    /// The rule with this number.
+    /// The rule with this number, if it is one that a function can be in.
     fn rule(&self, number: u16) -> Option<Rule> {
+        Rule::decode(self.raw_rule(number)?)
+    }
+
+    fn raw_rule(&self, number: u16) -> Option<RawRule> {
         let start = usize::from(number).checked_mul(format::RULE_BYTES)?;
         let end = start.checked_add(format::RULE_BYTES)?;
         let words = self.rules.get(start..end)?;
@@ -288,7 +292,7 @@ impl<'a> Table<'a> {
         for (value, word) in raw.iter_mut().zip(words.chunks_exact(4)) {
             *value = format::read_u32(word, 0)?;
         }
-        Rule::decode(raw)
+        Some(raw)
     }
 }
 

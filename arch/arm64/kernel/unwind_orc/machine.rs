@@ -27,6 +27,24 @@ use orc::{
 pub(crate) struct Task<'a, 'w> {
     walk: &'a mut Walk<'w>,
     stacks: [StackRange; MAX_STACKS],
+    /// The text that the last frame was in: mostly that of the next one, too.
+    last: Option<Text<'w>>,
+}
+
+/// A piece of text with an accepted table.
+struct Text<'w> {
+    start: u64,
+    bytes: u32,
+    table: Table<'w>,
+}
+
+impl Text<'_> {
+    /// What the table says of an address, if it is in this text.
+    fn rule(&self, pc: u64) -> Option<Result<Rule, Reason>> {
+        let offset = u32::try_from(pc.checked_sub(self.start)?).ok()?;
+
+        (offset < self.bytes).then(|| self.table.lookup(offset).ok_or(Reason::NoRow))
+    }
 }
 
 impl<'a, 'w> Task<'a, 'w> {
@@ -37,7 +55,11 @@ impl<'a, 'w> Task<'a, 'w> {
             high: stack.high,
         });
 
-        Self { walk, stacks }
+        Self {
+            walk,
+            stacks,
+            last: None,
+        }
     }
 }
 
@@ -53,6 +75,9 @@ impl Machine for Task<'_, '_> {
     };
 
     fn rule(&mut self, pc: u64) -> Result<Rule, Reason> {
+        if let Some(rule) = self.last.as_ref().and_then(|text| text.rule(pc)) {
+            return rule;
+        }
         let region = match self.walk.find(pc) {
             Lookup::Found(region) => region,
             Lookup::NoTable => return Err(Reason::NoTable),
@@ -61,14 +86,16 @@ impl Machine for Task<'_, '_> {
             Lookup::BpfBody { frame_bytes } => return bpf::body(frame_bytes),
             Lookup::BpfOther => return Err(Reason::BpfOther),
         };
-        // The walker has checked all of it before the region could be found.
-        let table = Table::accepted(region.table).ok_or(Reason::NoTable)?;
-        let offset = pc.checked_sub(region.text).ok_or(Reason::NotText)?;
+        let text = Text {
+            start: region.text,
+            bytes: region.text_bytes,
+            // The walker has checked all of it before the region could be found.
+            table: Table::accepted(region.table).ok_or(Reason::NoTable)?,
+        };
+        let rule = text.rule(pc).unwrap_or(Err(Reason::NotText));
 
-        u32::try_from(offset)
-            .ok()
-            .and_then(|offset| table.lookup(offset))
-            .ok_or(Reason::NoRow)
+        self.last = Some(text);
+        rule
     }
 
     fn read(&mut self, address: u64) -> Option<u64> {
