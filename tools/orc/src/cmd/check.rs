@@ -121,6 +121,36 @@ impl Job<'_> {
     /// Checks one file, and prints what is to be seen of it.
     fn check(&mut self, path: &Path) -> Result<File, Error> {
         let start = Instant::now();
+        let file = std::thread::scope(|scope| {
+            // To read the DWARF takes as long as to prove a third of the rows, so that
+            // is done meanwhile where it is going to be shown.
+            // A pipe can be read only once.
+            let is_file = path.metadata().is_ok_and(|meta| meta.is_file());
+            let is_early = is_file && self.wants_all();
+            let dwarf = is_early.then(|| scope.spawn(|| load(path, has_lines)));
+            self.prove(path, || match dwarf {
+                Some(dwarf) => dwarf.join().unwrap_or_else(|_| load(path, has_lines)),
+                None => load(path, has_lines),
+            })
+        })?;
+        let time = start.elapsed();
+        self.time += time;
+        if !self.is_silent() {
+            self.show(&file, time)?;
+        }
+        Ok(file)
+    }
+
+    fn wants_all(&self) -> bool {
+        self.arguments.json || self.arguments.report.is_some()
+    }
+
+    /// Proves all of a file; `dwarf` reads it once more, with its DWARF.
+    fn prove(
+        &mut self,
+        path: &Path,
+        dwarf: impl FnOnce() -> Result<Vec<u8>, Error>,
+    ) -> Result<File, Error> {
         let data = load(path, is_no_dwarf)?;
         let input = Input::read_all_text(&data).map_err(|e| e.in_file(path))?;
         let functions: usize = input.texts.iter().map(|t| t.text.functions.len()).sum();
@@ -130,18 +160,19 @@ impl Job<'_> {
         bar.finish_and_clear();
         self.gone
             .extend(self.baseline.mark(std::slice::from_mut(&mut file)));
-        self.describe(path, &input, &mut file)?;
-        let time = start.elapsed();
-        self.time += time;
-        if !self.is_silent() {
-            self.show(&file, time)?;
-        }
+        self.describe(path, &input, &mut file, dwarf)?;
         Ok(file)
     }
 
     /// Adds to the divergences that will be seen what is shown beside them.
-    fn describe(&self, path: &Path, input: &Input<'_>, file: &mut File) -> Result<(), Error> {
-        let wants_all = self.arguments.json || self.arguments.report.is_some();
+    fn describe(
+        &self,
+        path: &Path,
+        input: &Input<'_>,
+        file: &mut File,
+        dwarf: impl FnOnce() -> Result<Vec<u8>, Error>,
+    ) -> Result<(), Error> {
+        let wants_all = self.wants_all();
         let is_quiet = self.verbosity == Verbosity::Quiet;
         let shows_known = self.verbosity == Verbosity::Verbose;
         let is_shown = |found: &Divergence| wants_all || !is_quiet && (shows_known || !found.known);
@@ -156,7 +187,7 @@ impl Job<'_> {
             return Ok(());
         }
         // Only now is it worth to read what is most of the file.
-        let data = load(path, has_lines)?;
+        let data = dwarf()?;
         let image = Image::parse(&data).map_err(|e| e.in_file(path))?;
         detail::add(input, &image, shown);
         Ok(())
