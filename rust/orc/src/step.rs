@@ -60,11 +60,10 @@ pub(crate) fn step<M: Machine>(
 
 /// The rule for this frame, or why there is none.
 fn rule<M: Machine>(machine: &mut M, state: &State) -> Result<Frame, Reason> {
-    let is_unused = state.sp == machine.task_regs();
     let pc = match state.kind {
         Kind::Interrupted { .. } | Kind::PatchSite => state.pc,
         // Never run: no call comes before `ret_from_fork`.
-        Kind::SwitchedOut if is_unused => state.pc,
+        Kind::SwitchedOut if state.sp == machine.task_regs() => state.pc,
         // The call: it may be the last instruction of its function.
         Kind::ReturnsTo | Kind::SwitchedOut => state.pc.checked_sub(4).ok_or(Reason::NullPc)?,
     };
