@@ -18,7 +18,8 @@ unexpected_skips() {
 		{ print }'
 }
 
-# SECTIONS are of scripts/guest/test-job: kunit, and directories of selftests.
+# TEST_SECONDS is the time that each of our selftests may take, if not what its
+# settings say. SECTIONS are of scripts/guest/test-job: kunit, and directories of selftests.
 guest_tests() { # NAME SECTIONS
 	local log=$LOG_DIR/$1-guest.log rc=0 targets
 	stage_new "$1"
@@ -27,6 +28,7 @@ guest_tests() { # NAME SECTIONS
 	stage_selftests "$STAGE" "${targets% }"
 	stage_job "$STAGE" "$TOP/scripts/guest/test-job"
 	echo "$2" >"$STAGE/orc/sections"
+	[ -z "${TEST_SECONDS:-}" ] || echo "$TEST_SECONDS" >"$STAGE/orc/timeout"
 	STEP_MAY_FAIL=1 STEP_WATCH=$log step "guest tests: $2" "$1-boot" \
 		bash "$TOP/scripts/guest.sh" "$IMAGE" "$1-guest" "$STAGE" "$GUEST_SECONDS" || rc=$?
 	awk -f "$TOP/scripts/ktap.awk" "$log" | unexpected_skips | results_add

@@ -19,5 +19,6 @@ bash "$TOP/scripts/setup.sh"
 results_begin
 bash "$TOP/scripts/kernel.sh"
 kernel_make_args
-GUEST_CPU=max,pauth=off GUEST_MEMORY=4G guest_tests test-debug "shadow_stack kunit unwind_orc"
+export GUEST_CPU=max,pauth=off GUEST_MEMORY=4G
+GUEST_SECONDS=7200 TEST_SECONDS=3000 guest_tests test-debug "shadow_stack kunit unwind_orc"
 results_close
