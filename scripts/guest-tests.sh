@@ -19,13 +19,15 @@ unexpected_skips() {
 }
 
 # TEST_SECONDS is the time that each of our selftests may take, if not what its
-# settings say. SECTIONS are of scripts/guest/test-job: kunit, and directories of selftests.
+# settings say. SECTIONS are of scripts/guest/test-job, some of them directories of selftests.
 guest_tests() { # NAME SECTIONS
-	local log=$LOG_DIR/$1-guest.log rc=0 targets
+	local log=$LOG_DIR/$1-guest.log rc=0 targets='' section
 	stage_new "$1"
 	stage_modules "$STAGE"
-	targets=$(tr ' ' '\n' <<<"$2" | grep -vx kunit | tr '\n' ' ')
-	stage_selftests "$STAGE" "${targets% }"
+	for section in $2; do
+		[ ! -d "$KERNEL_SRC/tools/testing/selftests/$section" ] || targets+="${targets:+ }$section"
+	done
+	stage_selftests "$STAGE" "$targets"
 	stage_job "$STAGE" "$TOP/scripts/guest/test-job"
 	echo "$2" >"$STAGE/orc/sections"
 	[ -z "${TEST_SECONDS:-}" ] || echo "$TEST_SECONDS" >"$STAGE/orc/timeout"
