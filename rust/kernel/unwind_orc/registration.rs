@@ -126,12 +126,12 @@ unsafe extern "C" fn check<W: Walker>(
 ///
 /// Only for the C edge, as described in its header: `start` must be valid and describe `task`,
 /// which must be a valid task that keeps its stack during the call unless `start` says that it
-/// runs or has none; `consume` must be callable with `cookie`; `verdict` must be valid for writes.
+/// runs or has none; `sink` must be valid, and its `consume` callable with its `cookie`; `verdict`
+/// must be valid for writes.
 unsafe extern "C" fn walk<W: Walker>(
     start: *const bindings::unwind_orc_start,
     task: *mut bindings::task_struct,
-    consume: bindings::stack_trace_consume_fn,
-    cookie: *mut c_void,
+    sink: *const bindings::unwind_orc_sink,
     verdict: *mut bindings::unwind_orc_verdict,
 ) -> c_int {
     let guard = rcu::read_lock();
@@ -139,7 +139,7 @@ unsafe extern "C" fn walk<W: Walker>(
     // caller can't be preempted, and nothing here changes that.
     let mut walk = unsafe { Walk::new(task, &*start, &guard) };
     // SAFETY: By this function's safety requirements.
-    let mut sink = unsafe { Sink::new(consume, cookie) };
+    let mut sink = unsafe { Sink::new(&*sink) };
 
     let mut raw = bindings::unwind_orc_verdict::default();
     let result = match W::walk(&mut walk, &mut sink) {

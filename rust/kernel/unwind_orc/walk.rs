@@ -14,7 +14,6 @@ use crate::{
     prelude::*,
     sync::rcu, //
 };
-use core::marker::PhantomData;
 
 /// The registers that a walk starts from.
 #[derive(Clone, Copy, Debug)]
@@ -187,36 +186,25 @@ pub fn is_kretprobe_trampoline(pc: u64) -> bool {
 ///
 /// # Invariants
 ///
-/// `consume`, if there is one, may be called with `cookie` for all of `'a`.
-pub struct Sink<'a> {
-    consume: bindings::stack_trace_consume_fn,
-    cookie: *mut c_void,
-    lifetime: PhantomData<&'a mut c_void>,
-}
+/// `consume` of it, if there is one, may be called with its `cookie` for all of `'a`.
+pub struct Sink<'a>(&'a bindings::unwind_orc_sink);
 
-impl Sink<'_> {
+impl<'a> Sink<'a> {
     /// Takes over a consumer.
     ///
     /// # Safety
     ///
-    /// `consume`, if there is one, must be callable with `cookie` for all of `'a`.
-    pub(super) unsafe fn new(
-        consume: bindings::stack_trace_consume_fn,
-        cookie: *mut c_void,
-    ) -> Self {
+    /// `raw.consume`, if there is one, must be callable with `raw.cookie` for all of `'a`.
+    pub(super) unsafe fn new(raw: &'a bindings::unwind_orc_sink) -> Self {
         // INVARIANT: By this function's safety requirements.
-        Self {
-            consume,
-            cookie,
-            lifetime: PhantomData,
-        }
+        Self(raw)
     }
 
     /// Hands over the program counter of a frame, innermost first; false if it was refused.
     pub fn push(&mut self, pc: u64) -> bool {
-        match self.consume {
+        match self.0.consume {
             // SAFETY: By the type invariants.
-            Some(consume) => unsafe { consume(self.cookie, pc as usize) },
+            Some(consume) => unsafe { consume(self.0.cookie, pc as usize) },
             None => false,
         }
     }

@@ -151,12 +151,26 @@ struct unwind_orc_verdict {
 };
 
 /**
+ * struct unwind_orc_sink - who gets the PCs of a walk
+ * @consume: called for each, as arch_stack_walk() does
+ * @cookie:  its first argument
+ *
+ * A structure, and not two arguments: kCFI has a type for each function that is
+ * called through a pointer, and for one that takes such a pointer itself, Rust and
+ * C do not agree on it.
+ */
+struct unwind_orc_sink {
+	stack_trace_consume_fn consume;
+	void *cookie;
+};
+
+/**
  * struct unwind_orc_ops - the walker
  * @check: Checks all of a table, once, before the first walk may see it. May
  *         sleep. Returns 0 or a negative errno; then a NUL terminated text of
  *         at most @len bytes says why. The edge logs it.
- * @walk:  Walks the stack of @task from @start and calls @consume with @cookie
- *         for each PC, as arch_stack_walk() does. Called under RCU, possibly
+ * @walk:  Walks the stack of @task from @start and tells @sink each PC. Called
+ *         under RCU, possibly
  *         with IRQs off. Always fills in the verdict. Returns 0 if the trace is
  *         reliable, -ENODATA if text without a table was met (another unwinder
  *         may answer), -EINVAL for any other unreliable trace.
@@ -165,8 +179,8 @@ struct unwind_orc_ops {
 	int (*check)(const struct unwind_orc_region *region, char *why,
 		     size_t len);
 	int (*walk)(const struct unwind_orc_start *start,
-		    struct task_struct *task, stack_trace_consume_fn consume,
-		    void *cookie, struct unwind_orc_verdict *verdict);
+		    struct task_struct *task, const struct unwind_orc_sink *sink,
+		    struct unwind_orc_verdict *verdict);
 };
 
 #ifdef CONFIG_UNWIND_ORC_TABLES

@@ -69,8 +69,7 @@ void unwind_orc_unregister(const struct unwind_orc_ops *ops)
 EXPORT_SYMBOL_GPL(unwind_orc_unregister);
 
 struct skip_first {
-	stack_trace_consume_fn consume;
-	void *cookie;
+	const struct unwind_orc_sink *sink;
 	bool skipped;
 };
 
@@ -83,7 +82,7 @@ static bool consume_but_first(void *cookie, unsigned long pc)
 		skip->skipped = true;
 		return true;
 	}
-	return skip->consume(skip->cookie, pc);
+	return skip->sink->consume(skip->sink->cookie, pc);
 }
 NOKPROBE_SYMBOL(consume_but_first);
 
@@ -95,13 +94,14 @@ NOKPROBE_SYMBOL(consume_nothing);
 
 static int walk_current(const struct unwind_orc_ops *ops,
 			const struct unwind_orc_start *start,
-			stack_trace_consume_fn consume, void *cookie,
+			const struct unwind_orc_sink *sink,
 			struct unwind_orc_verdict *verdict)
 {
-	struct skip_first skip = { .consume = consume, .cookie = cookie };
+	struct skip_first skip = { .sink = sink };
+	const struct unwind_orc_sink rest = { consume_but_first, &skip };
 	int ret;
 
-	ret = ops->walk(start, current, consume_but_first, &skip, verdict);
+	ret = ops->walk(start, current, &rest, verdict);
 	if (verdict->frame)
 		verdict->frame--;
 	return ret;
@@ -114,20 +114,21 @@ NOKPROBE_SYMBOL(walk_current);
  */
 static int walk_from(const struct unwind_orc_ops *ops,
 		     const struct unwind_orc_start *start,
-		     stack_trace_consume_fn consume, void *cookie,
+		     const struct unwind_orc_sink *sink,
 		     struct task_struct *task,
 		     struct unwind_orc_verdict *verdict)
 {
+	static const struct unwind_orc_sink nobody = { consume_nothing };
 	int ret;
 
 	if (unwind_orc_tables_missing() &&
-	    ops->walk(start, task, consume_nothing, NULL, verdict) == -ENODATA)
+	    ops->walk(start, task, &nobody, verdict) == -ENODATA)
 		return -ENODATA;
 
 	if (task == current)
-		ret = walk_current(ops, start, consume, cookie, verdict);
+		ret = walk_current(ops, start, sink, verdict);
 	else
-		ret = ops->walk(start, task, consume, cookie, verdict);
+		ret = ops->walk(start, task, sink, verdict);
 	if (!ret)
 		return 0;
 
@@ -144,7 +145,7 @@ NOKPROBE_SYMBOL(walk_from);
  * -ENODATA, with the verdict and nothing consumed, if a table misses.
  */
 static int verdict_on(struct unwind_orc_start *start,
-		      stack_trace_consume_fn consume, void *cookie,
+		      const struct unwind_orc_sink *sink,
 		      struct task_struct *task,
 		      struct unwind_orc_verdict *verdict)
 {
@@ -161,11 +162,11 @@ static int verdict_on(struct unwind_orc_start *start,
 
 	if (task == current) {
 		start->kind = UNWIND_ORC_CURRENT;
-		return walk_from(ops, start, consume, cookie, task, verdict);
+		return walk_from(ops, start, sink, task, verdict);
 	}
 
 	unwind_orc_start_task(start, task);
-	ret = walk_from(ops, start, consume, cookie, task, verdict);
+	ret = walk_from(ops, start, sink, task, verdict);
 	unwind_orc_end_task(start, task);
 	return ret;
 }
@@ -185,10 +186,11 @@ int unwind_orc_walk(struct unwind_orc_start *start,
 		    stack_trace_consume_fn consume, void *cookie,
 		    struct task_struct *task)
 {
+	const struct unwind_orc_sink sink = { consume, cookie };
 	struct unwind_orc_verdict verdict;
 	int ret;
 
-	ret = verdict_on(start, consume, cookie, task, &verdict);
+	ret = verdict_on(start, &sink, task, &verdict);
 	return ret == -ENODATA ? -EOPNOTSUPP : ret;
 }
 NOKPROBE_SYMBOL(unwind_orc_walk);
@@ -214,11 +216,12 @@ static bool store_entry(void *cookie, unsigned long pc)
 static noinline int trace_pinned(struct task_struct *task, void *arg)
 {
 	struct trace_request *request = arg;
+	const struct unwind_orc_sink sink = { store_entry, request };
 	struct unwind_orc_start start = {};
 	int ret;
 
 	unwind_orc_capture(&start);
-	ret = verdict_on(&start, store_entry, request, task, request->verdict);
+	ret = verdict_on(&start, &sink, task, request->verdict);
 	if (ret != -ENODATA)
 		return ret;
 
