@@ -30,7 +30,7 @@ pub fn with_distance(word: u32, distance: i64) -> Option<u32> {
     }
     let mask = (1_u32 << width) - 1;
     let immediate = (distance / 4) as u32 & mask;
-    Some(word & !(mask << first) | immediate << first)
+    Some((word & !(mask << first)) | (immediate << first))
 }
 
 #[cfg(test)]

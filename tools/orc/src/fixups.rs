@@ -57,7 +57,7 @@ fn entry(table: &Table<'_, '_>, at: usize) -> Result<Site, Fault> {
     // pt_regs_write_reg() ignores 31, the zero register.
     let written = match table.short(at + 8) {
         TYPE_COPY => 0,
-        _ => (1 << (data & 31) | 1 << (data >> 5 & 31)) & 0x7fff_ffff,
+        _ => ((1 << (data & 31)) | (1 << ((data >> 5) & 31))) & 0x7fff_ffff,
     };
     site(table, at, written)
 }

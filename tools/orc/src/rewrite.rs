@@ -200,9 +200,9 @@ fn word16(bytes: &[u8], at: usize) -> u16 {
 }
 
 fn word32(bytes: &[u8], at: usize) -> u32 {
-    u32::from(word16(bytes, at)) | u32::from(word16(bytes, at + 2)) << 16
+    u32::from(word16(bytes, at)) | (u32::from(word16(bytes, at + 2)) << 16)
 }
 
 fn word64(bytes: &[u8], at: usize) -> u64 {
-    u64::from(word32(bytes, at)) | u64::from(word32(bytes, at + 4)) << 32
+    u64::from(word32(bytes, at)) | (u64::from(word32(bytes, at + 4)) << 32)
 }

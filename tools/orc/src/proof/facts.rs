@@ -330,7 +330,7 @@ impl Facts {
                 let value = match self.get(to) {
                     Value::Constant(number) => {
                         let kept = i64::from(number) & !(0xffff << shift);
-                        Value::constant(kept | i64::from(bits) << shift)
+                        Value::constant(kept | (i64::from(bits) << shift))
                     }
                     _ => Value::Unknown,
                 };

@@ -73,7 +73,7 @@ impl Regs {
     pub const ALL: Self = Self(u32::MAX);
     /// What a call may change (AAPCS64, 6.1.1): x0 to x17 and x30. x18 is the
     /// shadow call stack pointer of the kernel, which a callee leaves balanced.
-    pub const CALL: Self = Self(0x3_ffff | 1 << 30);
+    pub const CALL: Self = Self(0x3_ffff | (1 << 30));
     /// What `hvc` and `smc` may change (SMCCC, 2.6): x0 to x17.
     pub const FIRMWARE: Self = Self(0x3_ffff);
 
@@ -86,7 +86,7 @@ impl Regs {
     /// The set with one more.
     #[must_use]
     pub const fn with(self, reg: Reg) -> Self {
-        Self(self.0 | 1 << reg.0)
+        Self(self.0 | (1 << reg.0))
     }
 
     /// The set with one more, unless that is the zero register.
@@ -101,7 +101,7 @@ impl Regs {
     /// Whether `reg` is in it.
     #[must_use]
     pub const fn contains(self, reg: Reg) -> bool {
-        self.0 & 1 << reg.0 != 0
+        self.0 & (1 << reg.0) != 0
     }
 
     /// What is in either.
@@ -373,7 +373,7 @@ impl Access {
 
 /// `width` bits of `word`, from bit `low`.
 const fn field(word: u32, low: u32, width: u32) -> u32 {
-    word >> low & ((1 << width) - 1)
+    (word >> low) & ((1 << width) - 1)
 }
 
 /// As [`field`], sign-extended.
@@ -384,7 +384,7 @@ const fn signed(word: u32, low: u32, width: u32) -> i64 {
 
 /// Bit `bit` of `word`.
 const fn bit(word: u32, bit: u32) -> bool {
-    word >> bit & 1 == 1
+    (word >> bit) & 1 == 1
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ impl<'w, 'd> Words<'w, 'd> {
         }
         let words = words.chunks_exact(WORD_BYTES).map(|word| {
             let bytes = word.iter().rev();
-            self.plain(bytes.fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
+            self.plain(bytes.fold(0, |sum, byte| (sum << 8) | u64::from(*byte)))
         });
         read.words = words.collect();
         for relocation in relocations {

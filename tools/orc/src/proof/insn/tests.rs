@@ -650,7 +650,10 @@ fn what_is_not_known_may_do_anything() {
         ("paciza with a register", 0xdac1_2000),
         ("ccmp that sets no flags", 0x9a41_0000),
         ("movz w0, lsl #32", 0x52c0_0000),
-        ("mov of opc 01", 0xb280_0000 & !(0b11 << 29) | 0b01 << 29),
+        (
+            "mov of opc 01",
+            (0xb280_0000 & !(0b11 << 29)) | (0b01 << 29),
+        ),
         ("ldp of opc 01, no allocation hint", 0x6840_0000),
         ("ldrsw of 32 bits", 0xb9c0_0000),
         ("a vector load of 16 bytes, size 11", 0xfdc0_0000),

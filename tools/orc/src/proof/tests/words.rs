@@ -98,5 +98,5 @@ pub const fn bl(by: i32) -> u32 {
 
 /// `cbz x0` over this many instructions.
 pub const fn cbz(by: i32) -> u32 {
-    0xb400_0000 | (by as u32 & 0x7_ffff) << 5
+    0xb400_0000 | ((by as u32 & 0x7_ffff) << 5)
 }
