@@ -38,6 +38,9 @@ pub enum Lookup<'a> {
     NotText,
     /// It is in vmlinux's own init text: no task runs there, but one was entered from there.
     InitText,
+    /// It lies in a branch to a function that is out of reach of a module's own: SP, x29 and x30 are
+    /// those of that function's entry.
+    Veneer,
     /// It lies in a BPF program, between the prologue and the epilogue: x29 is at the frame record,
     /// and that is at the upper end of the frame.
     BpfBody {
@@ -95,6 +98,7 @@ pub(super) fn find(_guard: &rcu::Guard, pc: u64) -> Lookup<'_> {
         }
         bindings::unwind_orc_lookup_UNWIND_ORC_NO_TABLE => Lookup::NoTable,
         bindings::unwind_orc_lookup_UNWIND_ORC_INIT_TEXT => Lookup::InitText,
+        bindings::unwind_orc_lookup_UNWIND_ORC_VENEER => Lookup::Veneer,
         bindings::unwind_orc_lookup_UNWIND_ORC_BPF_BODY => Lookup::BpfBody {
             frame_bytes: NonZero::new(frame_bytes),
         },

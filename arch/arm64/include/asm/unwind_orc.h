@@ -62,11 +62,12 @@ struct unwind_orc_region {
  *                       table before
  * @UNWIND_ORC_NO_TABLE: text of a module that has no valid tables
  * @UNWIND_ORC_NOT_TEXT: not text that a task may be found in: no module, a
- *                       module's init text, a kprobe slot, a PLT, user space,
- *                       NULL
+ *                       module's init text, a kprobe slot, user space, NULL
  * @UNWIND_ORC_INIT_TEXT: vmlinux's own init text, freed or about to be: no task
  *                       runs there, but the idle task of the boot CPU was
  *                       entered from there
+ * @UNWIND_ORC_VENEER:   a module's PLT: branches to functions that are out of
+ *                       reach, which leave SP, x29 and x30 as they are
  * @UNWIND_ORC_BPF_BODY: a BPF program between its prologue and its epilogue: x29
  *                       is at the frame record, which is at the upper end of the
  *                       frame; the size of the frame was filled in, from SP to
@@ -78,6 +79,7 @@ enum unwind_orc_lookup {
 	UNWIND_ORC_NO_TABLE,
 	UNWIND_ORC_NOT_TEXT,
 	UNWIND_ORC_INIT_TEXT,
+	UNWIND_ORC_VENEER,
 	UNWIND_ORC_BPF_BODY,
 	UNWIND_ORC_BPF_OTHER,
 };

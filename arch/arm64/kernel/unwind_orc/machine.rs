@@ -19,7 +19,10 @@ use orc::{
         StackRange, //
     },
     reason::Reason,
-    rule::Rule,
+    rule::{
+        Frame,
+        Rule, //
+    },
     table::Table, //
 };
 
@@ -83,6 +86,7 @@ impl Machine for Task<'_, '_> {
             Lookup::NoTable => return Err(Reason::NoTable),
             Lookup::NotText => return Err(Reason::NotText),
             Lookup::InitText => return Err(Reason::InitText),
+            Lookup::Veneer => return Ok(Rule::Frame(Frame::ENTRY)),
             Lookup::BpfBody { frame_bytes } => return bpf::body(frame_bytes),
             Lookup::BpfOther => return Err(Reason::BpfOther),
         };

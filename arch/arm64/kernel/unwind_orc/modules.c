@@ -14,6 +14,8 @@
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
 
+#include <asm/insn.h>
+
 #include "edge.h"
 
 /* The table of text section X is in section TABLE_PREFIX X. */
@@ -30,6 +32,11 @@ struct unwind_orc_module {
 	/* The walker has accepted all of the tables. */
 	bool usable;
 	u8 build_id[BUILD_ID_SIZE_MAX];
+	/* What the loader fills with struct plt_entry, for text and init text. */
+	struct {
+		unsigned long start;
+		unsigned long size;
+	} plts[2];
 	unsigned int nr;
 	struct unwind_orc_region regions[] __counted_by(nr);
 };
@@ -100,13 +107,17 @@ unwind_orc_find_module(unsigned long pc, struct unwind_orc_region *region)
 			return UNWIND_ORC_FOUND;
 		}
 	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(om->plts); i++)
+		if (pc - om->plts[i].start < om->plts[i].size)
+			return UNWIND_ORC_VENEER;
 	return UNWIND_ORC_NOT_TEXT;
 }
 NOKPROBE_SYMBOL(unwind_orc_find_module);
 
 /*
  * PLTs and ftrace trampolines are NOBITS, filled in by the loader: nothing can
- * describe them at build time, and no return address points into them.
+ * describe them at build time. No return address points into them, but a task may
+ * be interrupted there.
  */
 static bool is_text(const struct elf64_shdr *s)
 {
@@ -163,6 +174,37 @@ static void collect(struct unwind_orc_module *om, const struct elf64_hdr *hdr,
 	om->complete = true;
 }
 
+/*
+ * An entry is adrp, add, br, by way of x16: see get_plt_entry(). Detours around
+ * erratum 843419 are among them, too, but come back to the middle of a function:
+ * where there is one of those, nothing is known of any.
+ */
+static void collect_plts(struct unwind_orc_module *om,
+			 const struct elf64_hdr *hdr,
+			 const struct elf64_shdr *sechdrs,
+			 const struct module *mod)
+{
+	const u32 br = aarch64_insn_gen_branch_reg(AARCH64_INSN_REG_16,
+						   AARCH64_INSN_BRANCH_NOLINK);
+	const struct mod_plt_sec *secs[] = { &mod->arch.core, &mod->arch.init };
+	static const char * const names[] = { ".plt", ".init.plt" };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(names); i++) {
+		const struct elf64_shdr *s = find_section(hdr, sechdrs, names[i]);
+		int nr = secs[i]->plt_num_entries;
+		const struct plt_entry *plt;
+
+		if (!s)
+			continue;
+		plt = (void *)s->sh_addr;
+		for (int j = 0; j < nr; j++)
+			if (le32_to_cpu(plt[j].br) != br)
+				nr = 0;
+		om->plts[i].start = s->sh_addr;
+		om->plts[i].size = nr * sizeof(*plt);
+	}
+}
+
 /**
  * unwind_orc_module_finalize() - remember a module's tables
  * @hdr:     ELF header of the module
@@ -192,6 +234,7 @@ int unwind_orc_module_finalize(const struct elf64_hdr *hdr,
 	om->nr = nr;
 	om->name = mod->name;
 	collect(om, hdr, sechdrs);
+	collect_plts(om, hdr, sechdrs, mod);
 
 	guard(mutex)(&unwind_orc_lock);
 	ops = unwind_orc_current_ops();
