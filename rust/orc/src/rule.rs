@@ -216,7 +216,7 @@ impl Frame {
             X29::Caller => (1, 0),
             X29::Record(offset) => (2, offset),
         };
-        head |= ra_flag | fp_flag | x29 << X29_SHIFT;
+        head |= ra_flag | fp_flag | (x29 << X29_SHIFT);
         if self.patch_site {
             head |= PATCH_SITE;
         }

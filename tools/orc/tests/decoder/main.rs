@@ -160,7 +160,7 @@ fn written(info: &InstructionInfo) -> u32 {
         .iter()
         .filter(|used| is_write(used.access))
         .filter_map(|used| register(used.register))
-        .fold(0, |all, register| all | 1 << register)
+        .fold(0, |all, register| all | (1 << register))
 }
 
 fn is_write(access: OpAccess) -> bool {
@@ -185,7 +185,8 @@ fn register(register: Register) -> Option<u32> {
 }
 
 fn bits(regs: Regs) -> u32 {
-    regs.iter().fold(0, |all, reg: Reg| all | 1 << reg.index())
+    regs.iter()
+        .fold(0, |all, reg: Reg| all | (1 << reg.index()))
 }
 
 fn same_flow(ours: Flow, theirs: FlowControl, mnemonic: Mnemonic) -> bool {

@@ -35,13 +35,13 @@ pub fn disagreement(word: u32) -> Option<String> {
 
 /// The groups of the encoding index (DDI 0487, C4.1) whose results are elsewhere.
 fn has_no_general_result(word: u32) -> bool {
-    match word >> 25 & 0b1111 {
+    match (word >> 25) & 0b1111 {
         // SVE; vectors and floating point.
         0b0010 | 0b0111 | 0b1111 => true,
         // Flags: rmif, setf8, setf16.
-        0b0101 | 0b1101 => word >> 21 & 0xff == 0b1101_0000,
+        0b0101 | 0b1101 => (word >> 21) & 0xff == 0b1101_0000,
         // System instructions without the bit of a result.
-        0b1010 => word >> 24 == 0xd5 && word >> 21 & 1 == 0,
+        0b1010 => word >> 24 == 0xd5 && (word >> 21) & 1 == 0,
         _ => false,
     }
 }

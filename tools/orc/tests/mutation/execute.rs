@@ -58,7 +58,7 @@ fn computed(insn: &Instruction, machine: &Machine) -> Option<Value> {
             };
             let (old, tainted) = machine.read(insn.op_register(0));
             let kept = old & !(0xffff << lsl);
-            Some((kept | u64::from(imm) << lsl, tainted))
+            Some((kept | (u64::from(imm) << lsl), tainted))
         }
         (mnemonic @ (Mnemonic::Add | Mnemonic::Sub | Mnemonic::And), 3) => {
             let (left, right) = (operand(insn, 1, machine)?, operand(insn, 2, machine)?);

@@ -87,7 +87,7 @@ pub fn at(kind: Kind, words: &[u32], index: usize, random: &mut Random) -> Optio
         Kind::OverwriteSlot => one(overwrites(random)),
         Kind::Detour => one(detour(word, random)?),
         Kind::ReturnAway => one(returns_away(word, random)?),
-        Kind::FlipBit => one(word ^ 1 << random.below(32)),
+        Kind::FlipBit => one(word ^ (1 << random.below(32))),
         Kind::AnyWord => one(random.next() as u32),
     };
     changed.filter(|changed| changed.iter().any(|(at, word)| words[*at] != *word))
