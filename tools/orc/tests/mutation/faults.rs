@@ -95,7 +95,7 @@ pub fn at(kind: Kind, words: &[u32], index: usize, random: &mut Random) -> Optio
 
 /// Whether an instruction names SP, x29 or x30 where most have their registers.
 pub fn is_of_frame(word: u32) -> bool {
-    let names = |low: u32| matches!(word >> low & 31, 29..=31);
+    let names = |low: u32| matches!((word >> low) & 31, 29..=31);
     names(0) && names(5) || is_pair(word) && (names(5) || names(10)) || is_sum(word) && names(5)
 }
 
@@ -116,12 +116,12 @@ fn is_sum(word: u32) -> bool {
 }
 
 fn names_saved(word: u32) -> bool {
-    let is = |low: u32| matches!(word >> low & 31, 29 | 30);
+    let is = |low: u32| matches!((word >> low) & 31, 29 | 30);
     is(0) || is_pair(word) && is(10)
 }
 
 fn is_load(word: u32) -> bool {
-    word >> 22 & 1 == 1
+    (word >> 22) & 1 == 1
 }
 
 fn saves(word: u32) -> bool {
@@ -140,7 +140,7 @@ fn added(word: u32, low: u32, width: u32, by: u32) -> u32 {
 
 /// An access through SP or x29, 8 or 16 bytes further up or down.
 fn shifted_access(word: u32, random: &mut Random) -> Option<u32> {
-    if !matches!(word >> 5 & 31, 29 | 31) {
+    if !matches!((word >> 5) & 31, 29 | 31) {
         return None;
     }
     let words = random.pick(&[1, 2, 1_u32.wrapping_neg(), 2_u32.wrapping_neg()]);
@@ -150,7 +150,7 @@ fn shifted_access(word: u32, random: &mut Random) -> Option<u32> {
     if !is_single(word) {
         return None;
     }
-    Some(match word >> 24 & 1 {
+    Some(match (word >> 24) & 1 {
         1 => added(word, 10, 12, words),
         _ => added(word, 12, 9, words.wrapping_mul(8)),
     })
@@ -164,18 +164,18 @@ fn shifted_sum(word: u32, random: &mut Random) -> Option<u32> {
 }
 
 fn swapped(word: u32) -> Option<u32> {
-    let (first, second) = (word & 31, word >> 10 & 31);
+    let (first, second) = (word & 31, (word >> 10) & 31);
     let is_frames = is_pair(word) && names_saved(word);
-    is_frames.then_some(word & !(31 << 10 | 31) | first << 10 | second)
+    is_frames.then_some(word & !((31 << 10) | 31) | (first << 10) | second)
 }
 
 /// Offset, pre-index or post-index: another one than it is.
 fn indexed_otherwise(word: u32, random: &mut Random) -> Option<u32> {
-    if !is_pair(word) || word >> 5 & 31 != 31 {
+    if !is_pair(word) || (word >> 5) & 31 != 31 {
         return None;
     }
     let mode = random.pick(&[0b01, 0b10, 0b11]);
-    Some(word & !(0b11 << 23) | mode << 23)
+    Some(word & !(0b11 << 23) | (mode << 23))
 }
 
 fn clobbers_fp(random: &mut Random) -> u32 {
@@ -224,15 +224,15 @@ fn clobbers_sp(random: &mut Random) -> u32 {
 fn overwrites(random: &mut Random) -> u32 {
     let slot = random.below(16) as u32;
     random.pick(&[
-        0xf900_03e8 | slot << 10,                         // str x8, [sp, #8 * slot]
-        0xf900_03a8 | (slot & 3) << 10,                   // str x8, [x29, #8 * slot]
-        0xa900_7fff | slot << 15,                         // stp xzr, xzr, [sp, #8 * slot]
-        0x3d80_03e0 | (slot & !1) << 9,                   // str q0, [sp, #16 * slot]
-        0x3900_03e8 | slot << 10,                         // strb w8, [sp, #slot]
-        0xb900_03a8 | (slot & 7) << 10,                   // str w8, [x29, #4 * slot]
-        0xf800_03a8 | ((0x200 - 8 * slot) & 0x1ff) << 12, // stur x8, [x29, #-8 * slot]
-        0x6d00_03e0 | slot << 15,                         // stp d0, d0, [sp, #8 * slot]
-        0xa900_7bfd | slot << 15,                         // stp x29, x30, [sp, #8 * slot]
+        0xf900_03e8 | (slot << 10),       // str x8, [sp, #8 * slot]
+        0xf900_03a8 | ((slot & 3) << 10), // str x8, [x29, #8 * slot]
+        0xa900_7fff | (slot << 15),       // stp xzr, xzr, [sp, #8 * slot]
+        0x3d80_03e0 | ((slot & !1) << 9), // str q0, [sp, #16 * slot]
+        0x3900_03e8 | (slot << 10),       // strb w8, [sp, #slot]
+        0xb900_03a8 | ((slot & 7) << 10), // str w8, [x29, #4 * slot]
+        0xf800_03a8 | (((0x200 - 8 * slot) & 0x1ff) << 12), // stur x8, [x29, #-8 * slot]
+        0x6d00_03e0 | (slot << 15),       // stp d0, d0, [sp, #8 * slot]
+        0xa900_7bfd | (slot << 15),       // stp x29, x30, [sp, #8 * slot]
     ])
 }
 
@@ -242,7 +242,7 @@ fn detour(word: u32, random: &mut Random) -> Option<u32> {
     match word >> 24 {
         0x14..=0x17 | 0x94..=0x97 => Some(match random.below(3) {
             0 => NOP,
-            1 => word ^ 1 << 31,
+            1 => word ^ (1 << 31),
             _ => added(word, 0, 26, by),
         }),
         // b.cond, cbz, cbnz

@@ -88,7 +88,7 @@ impl Machine {
         registers[30] = return_address;
         Self {
             registers,
-            tainted: !(1 << SP | 1 << 18 | 1 << 29 | 1 << 30),
+            tainted: !((1 << SP) | (1 << 18) | (1 << 29) | (1 << 30)),
             stack: Region::new(STACK, STACK_BYTES),
             shadow: Region::new(SHADOW, SHADOW_BYTES),
             random,
@@ -104,7 +104,7 @@ impl Machine {
 
     /// What register `number` holds; 31 is SP.
     pub fn get(&self, number: usize) -> Value {
-        (self.registers[number], self.tainted >> number & 1 == 1)
+        (self.registers[number], (self.tainted >> number) & 1 == 1)
     }
 
     /// What an operand names.
@@ -137,7 +137,7 @@ impl Machine {
             return;
         }
         self.registers[number] = value;
-        self.tainted = self.tainted & !(1 << number) | u32::from(tainted) << number;
+        self.tainted = self.tainted & !(1 << number) | (u32::from(tainted) << number);
     }
 
     /// An amount of stack that only run time tells (`alloca()`) is taken to go down.

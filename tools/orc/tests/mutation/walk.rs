@@ -162,7 +162,7 @@ impl Walker<'_> {
             return None;
         }
         scramble_written(&op.insn, &mut self.machine);
-        let written = (0..31).filter(|number| written >> number & 1 == 1);
+        let written = (0..31).filter(|number| (written >> number) & 1 == 1);
         written.for_each(|number| self.machine.scramble(number));
         match place {
             Place::Inside(to) => Some(Some(to)),
