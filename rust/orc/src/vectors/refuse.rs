@@ -46,9 +46,10 @@ macro_rules! stops_blocked {
     };
 }
 
-/// Registers of an exception that are not what they have to be.
-macro_rules! stops_at_regs {
-    ($name:literal, $words:expr, $reason:ident) => {
+/// A preempted task with a changed stack, which a walk refuses where it comes to the
+/// exception: at the return address of the handler.
+macro_rules! stops_at_exception {
+    ($name:literal, $words:expr, $reason:ident at $caller:expr) => {
         Vector {
             name: $name,
             start: preempted(WORKER_SP),
@@ -60,10 +61,17 @@ macro_rules! stops_at_regs {
                 &preemption(WORKER_SP),
                 $words,
             ],
-            frames: &[after_call(SWITCH), after_call(HANDLER), after_call(EL1_IRQ)],
-            verdict: stop(Reason::$reason, 2, after_call(EL1_IRQ)),
+            frames: &[after_call(SWITCH), after_call(HANDLER), after_call($caller)],
+            verdict: stop(Reason::$reason, 2, after_call($caller)),
             ..BLOCKED
         }
+    };
+}
+
+/// Registers of an exception that are not what they have to be.
+macro_rules! stops_at_regs {
+    ($name:literal, $words:expr, $reason:ident) => {
+        stops_at_exception! { $name, $words, $reason at EL1_IRQ }
     };
 }
 
@@ -79,21 +87,7 @@ macro_rules! stops_at_end {
 /// A preempted task whose exception handler returns to something else.
 macro_rules! stops_below_exception {
     ($name:literal, $caller:expr, $reason:ident) => {
-        Vector {
-            name: $name,
-            start: preempted(WORKER_SP),
-            words: &[
-                FINAL,
-                KTHREAD_FRAME,
-                WORKER_FRAME,
-                &interrupted(WORKER + 0x30, WORKER_SP, WORKER_SP, 0),
-                &preemption(WORKER_SP),
-                &[(REGS - 32 + 8, after_call($caller))],
-            ],
-            frames: &[after_call(SWITCH), after_call(HANDLER), after_call($caller)],
-            verdict: stop(Reason::$reason, 2, after_call($caller)),
-            ..BLOCKED
-        }
+        stops_at_exception! { $name, &[(REGS - 32 + 8, after_call($caller))], $reason at $caller }
     };
 }
 
