@@ -54,6 +54,7 @@ pub use trace::{
 
 mod walk;
 pub use walk::{
+    is_entry_text,
     is_kretprobe_trampoline,
     strip_pac,
     Sink,

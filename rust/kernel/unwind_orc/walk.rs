@@ -170,6 +170,12 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// Whether `pc` is in entry code, which alone calls C with `struct pt_regs` at SP.
+pub fn is_entry_text(pc: u64) -> bool {
+    // SAFETY: It has no safety requirements: an address is compared with two others.
+    unsafe { bindings::unwind_orc_is_entry_text(pc as usize) }
+}
+
 /// An address without its pointer authentication code.
 pub fn strip_pac(address: u64) -> u64 {
     // SAFETY: It has no safety requirements: an address is computed from another.

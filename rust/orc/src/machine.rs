@@ -142,9 +142,9 @@ pub trait Machine {
     ///
     /// # Errors
     ///
-    /// [`Reason::NotText`], [`Reason::InitText`], [`Reason::NoTable`],
-    /// [`Reason::NoRow`] or another
-    /// reason why there is none.
+    /// [`Reason::EntryText`] in entry code, whatever a table says of it;
+    /// [`Reason::InitText`], [`Reason::NotText`], [`Reason::NoTable`],
+    /// [`Reason::NoRow`] or another reason why there is none.
     fn rule(&mut self, pc: u64) -> Result<Rule, Reason>;
 
     /// The eight bytes at this address.

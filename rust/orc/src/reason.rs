@@ -142,6 +142,9 @@ reasons! {
     BpfOther = 34, "bpf code outside a program's body", Machine;
     /// vmlinux's own text for the time of boot, which is freed after it.
     InitText = 35, "text freed after boot", Machine;
+    /// Entry code, which no row describes: its calls are known by the registers
+    /// that it saved.
+    EntryText = 36, "entry code", Machine;
 }
 
 impl Reason {

@@ -47,10 +47,10 @@ pub(crate) fn step<M: Machine>(
     match rule(machine, state) {
         Ok(rule) if state.kind == Kind::PatchSite => patch_site(machine, stacks, state, &rule),
         Ok(rule) => frame(machine, stacks, state, &rule),
-        // Only a call can be seen by its record; where entry assembly was
-        // interrupted itself, the registers may be half saved. The idle task of the
-        // boot CPU was entered from init text.
-        Err(why @ (Reason::NoCfi | Reason::InitText)) if is_call => {
+        // Only a call can be seen by its record; where entry code was interrupted
+        // itself, the registers may be half saved. The idle task of the boot CPU was
+        // entered from init text.
+        Err(why @ (Reason::EntryText | Reason::InitText)) if is_call => {
             return entry(machine, stacks, state, why);
         }
         Err(why) => Err(why),
@@ -73,12 +73,12 @@ fn rule<M: Machine>(machine: &mut M, state: &State) -> Result<Frame, Reason> {
     }
 }
 
-/// Steps from entry assembly, which has no rows.
+/// Steps from entry code, which has no rows.
 ///
 /// It calls C with `struct pt_regs` at SP and x29 at the metadata record in it: this
-/// is what stands for the rows. `why` is the reason where that is not so. Code that
-/// has a row is never taken for entry assembly, whatever is on the stack: a return
-/// address that was changed to another function would be believed.
+/// is what stands for the rows. `why` is the reason where that is not so. No other
+/// code is taken for entry code, whatever is on the stack: a return address that was
+/// changed would be believed.
 fn entry<M: Machine>(
     machine: &mut M,
     stacks: &mut Stacks,

@@ -32,8 +32,9 @@ const IRQ: StackRange = StackRange {
     high: 0xffff_8000_2000_4000,
 };
 const TEXT: u64 = 0xffff_8000_8000_0000;
-/// Entry assembly: no rows.
+/// Entry code.
 const ENTRY: u64 = TEXT - 0x1000;
+const NO_CFI: Rule = Rule::Unreliable(Undescribed::NoCfi);
 const REGS: RegsLayout = RegsLayout::LINUX_7_3;
 const TASK_REGS: u64 = TASK.high - REGS.size;
 
@@ -41,7 +42,7 @@ const TASK_REGS: u64 = TASK.high - REGS.size;
 #[derive(Clone, Debug, Default)]
 struct Task {
     words: BTreeMap<u64, u64>,
-    rules: BTreeMap<u64, Rule>,
+    rules: BTreeMap<u64, Result<Rule, Reason>>,
     stacks: Vec<StackRange>,
     filler: u64,
 }
@@ -50,7 +51,7 @@ impl Machine for Task {
     const REGS: RegsLayout = REGS;
 
     fn rule(&mut self, pc: u64) -> Result<Rule, Reason> {
-        self.rules.get(&pc).copied().ok_or(Reason::NotText)
+        self.rules.get(&pc).copied().unwrap_or(Err(Reason::NotText))
     }
 
     fn read(&mut self, address: u64) -> Option<u64> {
@@ -114,7 +115,7 @@ struct Cpu {
     fp_is_predicted: bool,
     /// Where an x29 that a row predicts was saved.
     saved_fps: Vec<u64>,
-    /// Where a return address in entry assembly was saved.
+    /// Where a return address in entry code was saved.
     entry_returns: Vec<u64>,
     calls: u64,
 }
@@ -152,13 +153,13 @@ impl Cpu {
         self.put(regs + REGS.stackframe + 16, kind);
     }
 
-    /// Entry assembly calls C.
+    /// Entry code calls C.
     fn asm_call(&mut self) {
         self.calls += 1;
         self.lr = ENTRY + self.calls * 8;
-        let none = Rule::Unreliable(Undescribed::NoCfi);
-        self.task.rules.insert(self.lr - 4, none);
-        self.task.rules.insert(self.lr, none);
+        let entry = Err(Reason::EntryText);
+        self.task.rules.insert(self.lr - 4, entry);
+        self.task.rules.insert(self.lr, entry);
         self.expected.push(self.lr);
     }
 
@@ -166,16 +167,16 @@ impl Cpu {
     fn call(&mut self, rule: Frame) {
         self.calls += 1;
         let call = TEXT + self.calls * 8;
-        self.task.rules.insert(call, Rule::Frame(rule));
+        self.task.rules.insert(call, Ok(Rule::Frame(rule)));
         self.lr = call + 4;
         self.expected.push(self.lr);
     }
 
-    /// The function that was entered is interrupted, and entry assembly calls C.
+    /// The function that was entered is interrupted, and entry code calls C.
     fn interrupt(&mut self, rule: Frame) {
         self.calls += 1;
         let pc = TEXT + self.calls * 8;
-        self.task.rules.insert(pc, Rule::Frame(rule));
+        self.task.rules.insert(pc, Ok(Rule::Frame(rule)));
         self.expected.push(pc);
         let regs = self.sp - REGS.size;
         self.put(regs + REGS.fp, self.fp);
@@ -335,7 +336,7 @@ fn any_word() -> impl Strategy<Value = u64> {
     ]
 }
 
-fn any_rule() -> impl Strategy<Value = Rule> {
+fn any_rule() -> impl Strategy<Value = Result<Rule, Reason>> {
     let location = || {
         prop_oneof![
             Just(Location::Register),
@@ -362,10 +363,11 @@ fn any_rule() -> impl Strategy<Value = Rule> {
     );
     prop_oneof![
         6 => frame.prop_map(|frame| match frame.is_valid() {
-            true => Rule::Frame(frame),
-            false => Rule::Frame(Frame::ENTRY),
+            true => Ok(Rule::Frame(frame)),
+            false => Ok(Rule::Frame(Frame::ENTRY)),
         }),
-        1 => Just(Rule::Unreliable(Undescribed::NoCfi)),
+        1 => Just(Ok(NO_CFI)),
+        1 => Just(Err(Reason::EntryText)),
     ]
 }
 
@@ -413,7 +415,7 @@ proptest! {
         prop_assert!(!run(&mut cpu.task, start).0.is_reliable());
     }
 
-    /// What a stack ends with, and what was interrupted, only entry assembly can say.
+    /// What a stack ends with, and what was interrupted, only entry code can say.
     #[test]
     fn refuses_records_that_other_code_returns_to(
         shapes in prop::collection::vec(any_shape(), 1..30),
@@ -424,6 +426,7 @@ proptest! {
         prop_assume!(!cpu.entry_returns.is_empty());
         let at = cpu.entry_returns[which.index(cpu.entry_returns.len())];
         prop_assume!(!(ENTRY..TEXT).contains(&value));
+        cpu.task.rules.entry(value.wrapping_sub(4)).or_insert(Ok(NO_CFI));
         cpu.put(at, value);
         let start = cpu.state();
         prop_assert!(!run(&mut cpu.task, start).0.is_reliable());

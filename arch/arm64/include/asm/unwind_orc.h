@@ -195,6 +195,7 @@ void unwind_orc_unregister(const struct unwind_orc_ops *ops);
 enum unwind_orc_lookup unwind_orc_find(unsigned long pc,
 				       struct unwind_orc_region *region,
 				       u32 *frame_size);
+bool unwind_orc_is_entry_text(unsigned long pc);
 unsigned int unwind_orc_stacks(const struct task_struct *task,
 			       struct stack_info stacks[UNWIND_ORC_MAX_STACKS]);
 unsigned long unwind_orc_task_regs(const struct task_struct *task);

@@ -3,6 +3,7 @@
 //! A task of this kernel, as the core crate wants to see it.
 
 use kernel::unwind_orc::{
+    is_entry_text,
     is_kretprobe_trampoline,
     regs,
     strip_pac,
@@ -21,7 +22,8 @@ use orc::{
     reason::Reason,
     rule::{
         Frame,
-        Rule, //
+        Rule,
+        Undescribed, //
     },
     table::Table, //
 };
@@ -64,20 +66,9 @@ impl<'a, 'w> Task<'a, 'w> {
             last: None,
         }
     }
-}
 
-impl Machine for Task<'_, '_> {
-    const REGS: RegsLayout = RegsLayout {
-        fp: regs::FP,
-        lr: regs::LR,
-        sp: regs::SP,
-        pc: regs::PC,
-        pstate: regs::PSTATE,
-        stackframe: regs::STACKFRAME,
-        size: regs::SIZE,
-    };
-
-    fn rule(&mut self, pc: u64) -> Result<Rule, Reason> {
+    /// What the tables say of an address, or why none says anything.
+    fn row(&mut self, pc: u64) -> Result<Rule, Reason> {
         if let Some(rule) = self.last.as_ref().and_then(|text| text.rule(pc)) {
             return rule;
         }
@@ -100,6 +91,25 @@ impl Machine for Task<'_, '_> {
 
         self.last = Some(text);
         rule
+    }
+}
+
+impl Machine for Task<'_, '_> {
+    const REGS: RegsLayout = RegsLayout {
+        fp: regs::FP,
+        lr: regs::LR,
+        sp: regs::SP,
+        pc: regs::PC,
+        pstate: regs::PSTATE,
+        stackframe: regs::STACKFRAME,
+        size: regs::SIZE,
+    };
+
+    fn rule(&mut self, pc: u64) -> Result<Rule, Reason> {
+        match self.row(pc) {
+            Ok(Rule::Unreliable(Undescribed::NoCfi)) if is_entry_text(pc) => Err(Reason::EntryText),
+            found => found,
+        }
     }
 
     fn read(&mut self, address: u64) -> Option<u64> {

@@ -13,6 +13,7 @@
 #include <linux/printk.h>
 
 #include <asm/sections.h>
+#include <asm/traps.h>
 
 #include "edge.h"
 
@@ -90,3 +91,16 @@ enum unwind_orc_lookup unwind_orc_find(unsigned long pc,
 }
 EXPORT_SYMBOL_GPL(unwind_orc_find);
 NOKPROBE_SYMBOL(unwind_orc_find);
+
+/**
+ * unwind_orc_is_entry_text() - may a stack end at this PC, or an exception be
+ * @pc: any value
+ *
+ * Only from here is C called with struct pt_regs at SP.
+ */
+bool unwind_orc_is_entry_text(unsigned long pc)
+{
+	return in_entry_text(pc);
+}
+EXPORT_SYMBOL_GPL(unwind_orc_is_entry_text);
+NOKPROBE_SYMBOL(unwind_orc_is_entry_text);

@@ -183,9 +183,9 @@ pub(super) const VECTORS: &[Vector] = &[
     NoCfi at 2: after_call(SWITCH), after_call(WORKER), after_call(NO_CFI)
         => after_call(NO_CFI) },
     // The saved registers would be complete here, but nobody can tell.
-    stops_at! { "refuses_interrupted_entry_assembly",
+    stops_at! { "refuses_interrupted_entry_code",
     pc: EL1_IRQ + 0x10, sp: REGS, fp: REGS + STACKFRAME,
-    words: [&interrupted(WORKER + 0x30, WORKER_SP, WORKER_SP, 0)], NoCfi },
+    words: [&interrupted(WORKER + 0x30, WORKER_SP, WORKER_SP, 0)], EntryText },
     stops_blocked! { "refuses_stale_x30_after_a_call",
     [&[(WORKER_SP + 8, after_call(PARKED_LR))]],
     ReturnAddressLost at 2: after_call(SWITCH), after_call(WORKER), after_call(PARKED_LR)
@@ -310,18 +310,24 @@ pub(super) const VECTORS: &[Vector] = &[
         => after_call(KTHREAD) },
     // Metadata records.
     stops_blocked! { "refuses_stack_without_final_record", [&[(TASK_REGS + STACKFRAME, 1)]],
-    NoCfi at 3: after_call(SWITCH), after_call(WORKER), after_call(KTHREAD),
+    EntryText at 3: after_call(SWITCH), after_call(WORKER), after_call(KTHREAD),
         after_call(RET_FROM_FORK) => after_call(RET_FROM_FORK) },
     stops_blocked! { "refuses_final_record_with_a_return_address",
     [&[(TASK_REGS + STACKFRAME + 8, after_call(KTHREAD))]],
-    NoCfi at 3: after_call(SWITCH), after_call(WORKER), after_call(KTHREAD),
+    EntryText at 3: after_call(SWITCH), after_call(WORKER), after_call(KTHREAD),
         after_call(RET_FROM_FORK) => after_call(RET_FROM_FORK) },
-    // Where a stack ends or an exception came is entry assembly, and nothing else.
+    stops_blocked! { "refuses_entry_code_amid_the_stack",
+    [&[(WORKER_SP + 8, after_call(EL1_IRQ))]],
+    EntryText at 2: after_call(SWITCH), after_call(WORKER), after_call(EL1_IRQ)
+        => after_call(EL1_IRQ) },
+    // Where a stack ends or an exception came is entry code, and nothing else.
     stops_at_end! { "refuses_final_record_below_a_function", WORKER, FpMismatch },
     stops_at_end! { "refuses_final_record_below_a_leaf", LEAF, ReturnAddressLost },
     stops_at_end! { "refuses_final_record_below_text_that_is_gone", NOT_TEXT, NotText },
     stops_at_end! { "refuses_final_record_below_a_hole", HOLE, Hole },
     stops_at_end! { "refuses_final_record_below_unproved_row", NOT_PROVED, NotProved },
+    stops_at_end! { "refuses_final_record_below_other_assembly", NO_CFI, NoCfi },
+    stops_at_end! { "refuses_final_record_below_return_to_handler", RETURN_TO_HANDLER, NoCfi },
     Vector {
         name: "refuses_task_that_never_ran_elsewhere",
         start: State::switched_out(after_call(WORKER), TASK_REGS, TASK_REGS + STACKFRAME),
@@ -332,6 +338,9 @@ pub(super) const VECTORS: &[Vector] = &[
     stops_below_exception! { "refuses_exception_record_below_a_function", WORKER, FpMismatch },
     stops_below_exception! { "refuses_exception_record_below_text_that_is_gone",
     NOT_TEXT, NotText },
+    stops_below_exception! { "refuses_exception_record_below_other_assembly", NO_CFI, NoCfi },
+    stops_below_exception! { "refuses_exception_record_below_return_to_handler",
+    RETURN_TO_HANDLER, NoCfi },
     stops_below_exception! { "refuses_exception_record_below_init_text", INIT_TEXT, InitText },
     stops_blocked! { "refuses_init_text_amid_the_stack",
     [&[(WORKER_SP + 8, after_call(INIT_TEXT))]],

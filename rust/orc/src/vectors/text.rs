@@ -14,19 +14,20 @@ use core::num::NonZero;
 
 const TEXT: u64 = 0xffff_8000_8001_0000;
 
-/// `ret_from_fork`, entry assembly: no rows.
+/// `ret_from_fork`, entry code.
 pub const RET_FROM_FORK: u64 = TEXT;
-/// `el0t_64_sync`, entry assembly: no rows.
+/// `el0t_64_sync`, entry code.
 pub const EL0_SYNC: u64 = TEXT + 0x100;
-/// `el1h_64_irq`, entry assembly: no rows.
+/// `el1h_64_irq`, entry code.
 pub const EL1_IRQ: u64 = TEXT + 0x200;
+const ENTRY_END: u64 = TEXT + 0x300;
 /// `return_to_handler` of the function graph tracer: no rows.
 pub const RETURN_TO_HANDLER: u64 = TEXT + 0x300;
 /// `__kretprobe_trampoline`: no rows.
 pub const KRETPROBE: u64 = TEXT + 0x400;
 /// `__sdei_asm_handler`: no rows.
 pub const SDEI_HANDLER: u64 = TEXT + 0x500;
-const ENTRY_END: u64 = TEXT + 0x600;
+const UNDESCRIBED_END: u64 = TEXT + 0x600;
 
 /// The function of a kernel thread: `stp x29, x30, [sp, #-32]!; mov x29, sp; …`.
 pub const KTHREAD: u64 = TEXT + 0x1000;
@@ -206,7 +207,8 @@ pub(super) const fn preempted(sp: u64) -> State {
 pub(super) fn rule(pc: u64) -> Result<Rule, Reason> {
     let function = pc & !0xff;
     match function {
-        RET_FROM_FORK..ENTRY_END | NO_CFI => unreliable(Undescribed::NoCfi),
+        RET_FROM_FORK..ENTRY_END => Err(Reason::EntryText),
+        ENTRY_END..UNDESCRIBED_END | NO_CFI => unreliable(Undescribed::NoCfi),
         HOLE => unreliable(Undescribed::Hole),
         NOT_PROVED => unreliable(Undescribed::NotProved),
         FOREIGN => unreliable(Undescribed::Foreign),

@@ -54,6 +54,7 @@ pub const fn meaning(reason: Reason) -> &'static str {
              text, or no code at all"
         }
         Reason::InitText => "text of the kernel that is there only while it boots",
+        Reason::EntryText => "entry code, with no registers of an exception at SP",
         Reason::NoTable => "the text of a module that has no table, or one that was refused",
         Reason::NoRow => "text behind what its table describes",
         Reason::FgraphLost => "the function graph tracer has no return address for this frame",
@@ -120,6 +121,7 @@ impl Rows {
             }
         };
         match reason {
+            Reason::EntryText => is_row(self.any(|rule| is_refused(rule, Reason::NoCfi))),
             Reason::Hole | Reason::NoCfi | Reason::NotProved | Reason::Foreign | Reason::BadCfi => {
                 is_row(self.any(|rule| is_refused(rule, reason)))
             }
@@ -209,6 +211,7 @@ mod tests {
         for (why, reason) in [
             (Undescribed::Hole, Reason::Hole),
             (Undescribed::NoCfi, Reason::NoCfi),
+            (Undescribed::NoCfi, Reason::EntryText),
             (Undescribed::NotProved, Reason::NotProved),
             (Undescribed::Foreign, Reason::Foreign),
             (Undescribed::BadCfi, Reason::BadCfi),

@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Tasks that wait: a kthread with a known chain, a user process, this one; a
-# task that runs on another CPU, which must be refused; and that the verdicts
-# come from the ORC walker, and go with it.
+# task that runs on another CPU and one that has exited, which must be refused;
+# and that the verdicts come from the ORC walker, and go with it.
 
 . "$(dirname "$0")"/functions.sh
 
-start_tests 10
+start_tests 11
 load test_orc_lib && load test_orc_relay && load test_orc_chain
 
 before=$(stat_of reliable)
@@ -22,6 +22,17 @@ start sleep 1000
 sleep 0.2
 check "sleeping process: verdict" equal reliable "$(verdict $!)"
 check "current: verdict" equal reliable "$(verdict self)"
+
+# Its parent does not ask for it, so that it stays, without a stack.
+start bash -c 'sleep 2 & exec sleep 1000'
+sleep 1
+zombie=$(pgrep -P $!)
+sleep 2
+has_no_stack() {
+	matches '^Z' "$(ps -o stat= -p "$zombie")" &&
+		matches '^unreliable: task has no stack at ' "$(verdict "$zombie")"
+}
+check "exited task is refused" has_no_stack
 
 if [ "$(getconf _NPROCESSORS_ONLN)" -lt 2 ]; then
 	skip "running task is refused" "one CPU"

@@ -33,6 +33,7 @@ blocked_lies=(
 	"final-type|unknown frame record type"
 	"end-ra-other|$misplaced"
 	"end-ra-data|not kernel text"
+	"end-ra-handler|no call frame information"
 )
 
 # and to one that was preempted
@@ -44,6 +45,7 @@ preempted_lies=(
 	"regs-pc-null|null pc"
 	"entry-ra-other|$misplaced"
 	"entry-ra-data|not kernel text"
+	"entry-ra-handler|no call frame information"
 )
 
 # Both in /proc, and by the counter of that reason.

@@ -181,6 +181,12 @@ static void lie_end_ra_data(struct victim *v)
 	poke(&v->last->lr, (unsigned long)&undo);
 }
 
+/* Of what has no rows only entry code may be there. */
+static void lie_end_ra_handler(struct victim *v)
+{
+	poke(&v->last->lr, return_to_handler_addr + 8);
+}
+
 static void lie_entry_ra_other(struct victim *v)
 {
 	poke(&v->handler->lr, other_ra);
@@ -189,6 +195,11 @@ static void lie_entry_ra_other(struct victim *v)
 static void lie_entry_ra_data(struct victim *v)
 {
 	poke(&v->handler->lr, (unsigned long)&undo);
+}
+
+static void lie_entry_ra_handler(struct victim *v)
+{
+	poke(&v->handler->lr, return_to_handler_addr + 8);
 }
 
 static void lie_regs_sp(struct victim *v)
@@ -238,6 +249,7 @@ static const struct lie {
 	{ "final-type", lie_final_type },
 	{ "end-ra-other", lie_end_ra_other },
 	{ "end-ra-data", lie_end_ra_data },
+	{ "end-ra-handler", lie_end_ra_handler },
 	{ "regs-sp", lie_regs_sp, true },
 	{ "regs-fp", lie_regs_fp, true },
 	{ "regs-user", lie_regs_user, true },
@@ -245,6 +257,7 @@ static const struct lie {
 	{ "regs-pc-null", lie_regs_pc_null, true },
 	{ "entry-ra-other", lie_entry_ra_other, true },
 	{ "entry-ra-data", lie_entry_ra_data, true },
+	{ "entry-ra-handler", lie_entry_ra_handler, true },
 };
 
 /* Find the places, by frame records; nobody has lied yet. */
