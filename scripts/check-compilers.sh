@@ -32,6 +32,18 @@ gcc_major() {
 	aarch64-linux-gnu-gcc -dumpversion 2>/dev/null | cut -d. -f1
 }
 
+# Is there one among them that this machine does not have?
+needs_other_gcc() {
+	local compiler
+	for compiler in $COMPILERS; do
+		case $compiler in
+		"gcc-$(gcc_major)" | clang-*) ;;
+		*) return 0 ;;
+		esac
+	done
+	return 1
+}
+
 use_other_gcc() { # VERSION
 	local bin
 	bin=$(bash "$TOP/scripts/other-gcc.sh" "$1") || exit
@@ -67,6 +79,7 @@ check() { # NAME VMLINUX
 
 own_path=$PATH
 case $TABLES in async | sync | "async sync") ;; *) die "TABLES is async, sync or both, not '$TABLES'" ;; esac
+if needs_other_gcc; then export OTHER_GCC=1; fi
 bash "$TOP/scripts/setup.sh"
 mkdir -p "$out"
 names=()

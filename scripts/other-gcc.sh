@@ -57,7 +57,7 @@ from_suites() {
 
 take_lock "$dir.lock" "gcc-$version" >&2
 if [ ! -e "$dir/.complete" ]; then
-	have patchelf || die "no patchelf: apt-get install patchelf"
+	have patchelf || die "no patchelf: OTHER_GCC=1 make setup installs it"
 	need_space "$CACHE" 600 "gcc-$version"
 	rm -rf "$dir" "$work"
 	mkdir -p "$work"

@@ -70,6 +70,9 @@ package_table() {
 	if [ "$(debian_codename)" = trixie ]; then
 		echo "bindgen|probe_bindgen|the kernel's Rust bindings, $MIN_BINDGEN or newer"
 	fi
+	if [ -n "${OTHER_GCC:-}" ]; then
+		echo "patchelf|have patchelf|makes an unpacked GCC use the C library that came with it"
+	fi
 }
 
 # The lines of the table whose probe fails.
