@@ -22,121 +22,25 @@
 use std::fmt;
 
 use super::insn::{Access, Mode, Reg, Regs, Step, Store};
-
-/// What a register or a stack slot holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Value {
-    /// Anything.
-    Unknown,
-    /// The CFA plus this.
-    Cfa(i32),
-    /// The return address.
-    ReturnAddress,
-    /// The caller's x29.
-    CallerFp,
-    /// At the entry of an ftrace trampoline, the return address of the traced
-    /// function, which the patched call site moved to x9.
-    TracedReturn,
-    /// What x18 was at the entry, plus this: a shadow call stack pointer.
-    Shadow(i32),
-    /// A number.
-    Constant(i32),
-}
-
-impl Value {
-    fn plus(self, by: i64) -> Self {
-        let add = |offset: i32| i64::from(offset).checked_add(by)?.try_into().ok();
-        match self {
-            value if by == 0 => value,
-            Self::Cfa(offset) => add(offset).map_or(Self::Unknown, Self::Cfa),
-            Self::Shadow(offset) => add(offset).map_or(Self::Unknown, Self::Shadow),
-            Self::Constant(number) => add(number).map_or(Self::Unknown, Self::Constant),
-            _ => Self::Unknown,
-        }
-    }
-
-    /// Larger numbers than a frame can have bytes are not kept.
-    fn constant(number: i64) -> Self {
-        i32::try_from(number).map_or(Self::Unknown, Self::Constant)
-    }
-
-    fn meet(self, other: Self) -> Self {
-        if self == other {
-            self
-        } else {
-            Self::Unknown
-        }
-    }
-
-    /// Whether a slot that holds it is worth remembering.
-    const fn is_kept_in_slots(self) -> bool {
-        matches!(
-            self,
-            Self::ReturnAddress | Self::CallerFp | Self::TracedReturn
-        )
-    }
-}
-
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Unknown => f.write_str("unknown"),
-            Self::Cfa(0) => f.write_str("CFA"),
-            Self::Cfa(offset) => write!(f, "CFA{offset:+}"),
-            Self::ReturnAddress => f.write_str("return address"),
-            Self::CallerFp => f.write_str("caller's x29"),
-            Self::TracedReturn => f.write_str("traced function's return address"),
-            Self::Shadow(offset) => write!(f, "shadow{offset:+}"),
-            Self::Constant(number) => write!(f, "{number:#x}"),
-        }
-    }
-}
-
-/// The most slots that are remembered. A function has two, or a few more where
-/// several records are built; one too many is forgotten, which is sound.
-const SLOTS: usize = 8;
-
-/// A stack slot: 8 bytes at the CFA plus `offset`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Slot {
-    offset: i32,
-    value: Value,
-    /// SP has been above it since: an interrupt may have overwritten it.
-    is_popped: bool,
-}
+use super::slots::Slots;
+use super::value::Value;
 
 /// What is known before an instruction is executed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Facts {
     registers: [Value; Reg::COUNT],
-    slots: [Slot; SLOTS],
-    used: usize,
+    slots: Slots,
     /// SP is at most the CFA plus this, also where it is not known.
     sp_limit: i32,
     /// The word at `Shadow(0)` is the return address.
     shadow: bool,
 }
 
-impl PartialEq for Facts {
-    fn eq(&self, other: &Self) -> bool {
-        self.registers == other.registers
-            && self.sp_limit == other.sp_limit
-            && self.shadow == other.shadow
-            && self.used == other.used
-            && self.slots().iter().all(|slot| other.slots().contains(slot))
-    }
-}
-
 impl Facts {
     /// Nothing.
     pub const NONE: Self = Self {
         registers: [Value::Unknown; Reg::COUNT],
-        slots: [Slot {
-            offset: 0,
-            value: Value::Unknown,
-            is_popped: false,
-        }; SLOTS],
-        used: 0,
+        slots: Slots::NONE,
         sp_limit: i32::MAX,
         shadow: false,
     };
@@ -171,22 +75,19 @@ impl Facts {
     /// What the 8 bytes at the CFA plus `offset` hold.
     #[must_use]
     pub fn slot(&self, offset: i32) -> Value {
-        self.find(offset, false)
+        self.slots.get(offset, false)
     }
 
     /// What the 8 bytes at the CFA plus `offset`, which are below SP, held when
     /// the function left them there.
     #[must_use]
     pub fn popped_slot(&self, offset: i32) -> Value {
-        self.find(offset, true)
+        self.slots.get(offset, true)
     }
 
     /// The offsets of the slots that hold `value`.
     pub fn slots_with(&self, value: Value) -> impl Iterator<Item = i32> + '_ {
-        self.slots()
-            .iter()
-            .filter(move |slot| slot.value == value && !slot.is_popped)
-            .map(|slot| slot.offset)
+        self.slots.with(value)
     }
 
     /// Whether a function may be left by `ret` or by a tail call here: SP and x29
@@ -209,12 +110,7 @@ impl Facts {
         {
             *to = left.meet(*right);
         }
-        for slot in self.slots() {
-            if other.slots().contains(slot) {
-                both.slots[both.used] = *slot;
-                both.used += 1;
-            }
-        }
+        both.slots = self.slots.meet(&other.slots);
         both.shadow = self.shadow && other.shadow;
         both.limit_sp(self.met_limit(other));
         both
@@ -258,10 +154,7 @@ impl Facts {
     /// From here on SP is at most the CFA plus `limit`.
     fn limit_sp(&mut self, limit: i32) {
         self.sp_limit = limit;
-        let used = self.used;
-        for slot in &mut self.slots[..used] {
-            slot.is_popped |= slot.offset < limit;
-        }
+        self.slots.pop_below(limit);
     }
 
     /// `to = from + by`.
@@ -278,17 +171,9 @@ impl Facts {
 
     /// Makes it so that the 8 bytes at the CFA plus `offset` hold `value`.
     pub fn remember(&mut self, offset: i32, value: Value) {
-        self.forget(offset, 8);
-        if !value.is_kept_in_slots() || offset < self.sp_limit {
-            return;
-        }
-        if let Some(free) = self.slots.get_mut(self.used) {
-            *free = Slot {
-                offset,
-                value,
-                is_popped: false,
-            };
-            self.used += 1;
+        match value.is_kept_in_slots() && offset >= self.sp_limit {
+            true => self.slots.put(offset, value),
+            false => self.slots.forget(offset, 8),
         }
     }
 
@@ -353,7 +238,7 @@ impl Facts {
         if !matches!(self.registers[18], Value::Shadow(_)) {
             self.registers[18] = Value::Unknown;
         }
-        self.retain(|slot| !slot.is_popped);
+        self.slots.forget_popped();
     }
 
     fn access(&mut self, access: &Access) {
@@ -385,8 +270,8 @@ impl Facts {
         match base {
             Value::Unknown if access.base == Reg::SP => self.store_by_sp(limit, access.store),
             // What x29 holds points into the stack, if not to this frame.
-            Value::CallerFp => self.retain(|_| false),
-            Value::Unknown if access.base == Reg::X29 => self.retain(|_| false),
+            Value::CallerFp => self.slots = Slots::NONE,
+            Value::Unknown if access.base == Reg::X29 => self.slots = Slots::NONE,
             _ => self.store(base, address, access.store, &data),
         }
     }
@@ -399,7 +284,7 @@ impl Facts {
             (Some(limit), Store::Bytes(bytes)) => limit.saturating_add(bytes.into()),
             _ => i64::MAX,
         };
-        self.retain(|slot| i64::from(slot.offset) >= end);
+        self.slots.forget_below(end);
     }
 
     /// Loads 8 bytes at `address` into the first register, the next 8 into the second.
@@ -435,9 +320,9 @@ impl Facts {
             return;
         };
         match (store, address) {
-            (Store::Unbounded, _) => self.retain(|_| false),
+            (Store::Unbounded, _) => self.slots = Slots::NONE,
             (Store::Bytes(bytes), Some(Value::Cfa(offset))) => {
-                self.forget(offset, bytes);
+                self.slots.forget(offset, bytes);
                 for (value, at) in data.iter().zip([Some(offset), offset.checked_add(8)]) {
                     if let (Some(value), Some(at)) = (value, at) {
                         self.remember(at, *value);
@@ -447,7 +332,7 @@ impl Facts {
             // An index into a local array; nothing.
             (Store::Bytes(_), None) | (Store::Nothing, _) => {}
             // The offset does not fit: not an address in this stack.
-            (Store::Bytes(_), Some(_)) => self.retain(|_| false),
+            (Store::Bytes(_), Some(_)) => self.slots = Slots::NONE,
         }
     }
 
@@ -462,45 +347,6 @@ impl Facts {
             _ => self.shadow = false,
         }
     }
-
-    fn find(&self, offset: i32, is_popped: bool) -> Value {
-        self.slots()
-            .iter()
-            .find(|slot| slot.offset == offset && slot.is_popped == is_popped)
-            .map_or(Value::Unknown, |slot| slot.value)
-    }
-
-    fn slots(&self) -> &[Slot] {
-        self.slots.get(..self.used).unwrap_or_default()
-    }
-
-    /// Forgets the slots that overlap `bytes` bytes from the CFA plus `offset`.
-    fn forget(&mut self, offset: i32, bytes: u32) {
-        let (first, last) = (i64::from(offset), i64::from(offset) + i64::from(bytes));
-        self.retain(|slot| {
-            let slot = i64::from(slot.offset);
-            slot + 8 <= first || slot >= last
-        });
-    }
-
-    fn retain(&mut self, keep: impl Fn(&Slot) -> bool) {
-        let mut kept = 0;
-        for index in 0..self.used {
-            let slot = self.slots[index];
-            if keep(&slot) {
-                self.slots[kept] = slot;
-                kept += 1;
-            }
-        }
-        self.used = kept;
-    }
-}
-
-impl Value {
-    /// Whether a pointer authentication code may be put on it or taken off.
-    const fn is_code_address(self) -> bool {
-        matches!(self, Self::ReturnAddress | Self::TracedReturn)
-    }
 }
 
 impl fmt::Display for Facts {
@@ -508,16 +354,6 @@ impl fmt::Display for Facts {
         for reg in [Reg::SP, Reg::X29, Reg::X30] {
             write!(f, "{reg}={}, ", self.get(reg))?;
         }
-        let mut slots: Vec<_> = self.slots().to_vec();
-        slots.sort_by_key(|slot| slot.offset);
-        f.write_str("slots:")?;
-        for slot in &slots {
-            let popped = if slot.is_popped { " (popped)" } else { "" };
-            write!(f, " [CFA{:+}]={}{popped}", slot.offset, slot.value)?;
-        }
-        if slots.is_empty() {
-            f.write_str(" none")?;
-        }
-        Ok(())
+        write!(f, "{}", self.slots)
     }
 }

@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 
 use super::body::{Body, Place};
-use super::facts::{Facts, Value};
+use super::facts::Facts;
 use super::insn::{Flow, Insn, Reg};
 use super::judge;
+use super::value::Value;
 
 /// Facts that reach the start of every block.
 pub(super) struct Blocks<'a> {

@@ -10,7 +10,7 @@ use crate::claim::{Claim, Claims};
 use crate::text::{Function, TextSection};
 
 use super::body::{Body, Place};
-use super::facts::{Facts, Value};
+use super::facts::Facts;
 use super::finding::{Class, Counts, Finding, Proof};
 use super::flow::{self, Blocks, Next};
 use super::insn::{Flow, Reg};
@@ -19,6 +19,7 @@ use super::points::Point;
 use super::section::{Entrance, Prover};
 use super::unproved::ways_out;
 use super::unreached::enter_by_claim;
+use super::value::Value;
 
 /// What comes of one function.
 #[derive(Debug)]

@@ -6,9 +6,10 @@ use orc::rule::{Cfa, CfaBase, Frame, Location, X29};
 
 use crate::claim::Claim;
 
-use super::facts::{Facts, Value};
+use super::facts::Facts;
 use super::finding::Class;
 use super::insn::Reg;
+use super::value::Value;
 
 /// The synthetic record of an ftrace trampoline: CFA minus this, and 8 above.
 const SYNTHETIC_FP: i32 = -16;

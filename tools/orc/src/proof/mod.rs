@@ -28,8 +28,10 @@ mod no_leaf;
 pub mod points;
 mod returns;
 pub mod section;
+mod slots;
 mod unproved;
 mod unreached;
+pub mod value;
 
 pub use finding::{Class, Counts, Finding, Proof};
 pub use judge::{implies, is_entry};
