@@ -152,7 +152,7 @@ impl<'a> Table<'a> {
         let keys = self.row_keys.get(first..end)?;
         // Rows of this block that start at or before the offset; when there is
         // none, the last row before the block still holds.
-        let started = keys.partition_point(|start| *start <= key);
+        let started = count_up_to(keys, key);
         let row = first.checked_add(started)?.checked_sub(1)?;
         Rule::decode_checked(self.raw_rule(self.row_rule(row)?)?)
     }
@@ -298,4 +298,23 @@ impl<'a> Table<'a> {
 
 fn any_set(bytes: &[u8]) -> bool {
     bytes.iter().any(|byte| *byte != 0)
+}
+
+/// How many of these keys, which go up, are `key` or less.
+///
+/// As `partition_point()` of `core`, in which Rust 1.85 has an addition that panics
+/// where overflow is checked for.
+fn count_up_to(mut keys: &[u8], key: u8) -> usize {
+    let mut counted = 0_usize;
+    while let Some((low, high)) = keys.split_at_checked(keys.len() / 2) {
+        keys = match high.split_first() {
+            Some((middle, high)) if *middle <= key => {
+                counted = counted.saturating_add(low.len()).saturating_add(1);
+                high
+            }
+            Some(_) => low,
+            None => break,
+        };
+    }
+    counted
 }
