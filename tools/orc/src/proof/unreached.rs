@@ -28,10 +28,10 @@ pub(super) fn enter_by_claim(body: &Body<'_>, blocks: &mut Blocks<'_>) -> u64 {
         let mut is_settled = true;
         for &root in &entered {
             let claimed = body.claim(root).and_then(|claim| jumps.complete(claim));
-            let facts = claimed.or_else(|| jumps.facts());
+            let facts = claimed.or_else(|| jumps.state());
             is_settled &= !blocks.enter(root, &facts.unwrap_or(Facts::NONE));
         }
-        if jumps.facts().is_some() {
+        if jumps.state().is_some() {
             given_up.fill(false);
         }
         let roots = roots(body, blocks, &given_up);
@@ -43,9 +43,10 @@ pub(super) fn enter_by_claim(body: &Body<'_>, blocks: &mut Blocks<'_>) -> u64 {
             by_claim += u64::from(claimed.is_some());
             // If not, it may be entered all the same, and lead to blocks that are
             // proved.
-            let ways = match claimed {
-                Some(facts) => [Some(facts), None],
-                None => [jumps.facts(), blocks.dropped(root)],
+            let ways = match (claimed, jumps.facts(), blocks.dropped(root)) {
+                (Some(facts), ..) => [Some(facts), None],
+                (None, None, None) => [jumps.state(), None],
+                (None, inner, dropped) => [inner, dropped],
             };
             if ways[0].is_some() {
                 entered.push(root);
@@ -150,9 +151,15 @@ impl Jumps {
     /// The facts at a block that is entered with this claim: those of the indirect
     /// branches, all of which must agree with it, as any may be the way in.
     fn complete(&self, claim: &Claim) -> Option<Facts> {
-        let is_entry = self.may_be_tail_call.then(Facts::entry);
-        let facts = self.facts().or(is_entry)?;
+        let facts = self.state()?;
         judge::implies(&facts, claim).is_ok().then_some(facts)
+    }
+
+    /// In what state the function is left for a block of its own. One that may be a
+    /// tail call is taken for nothing else as long as there is another.
+    fn state(&self) -> Option<Facts> {
+        self.facts()
+            .or_else(|| self.may_be_tail_call.then(Facts::entry))
     }
 
     /// What the indirect branches that can't be tail calls have in common.

@@ -173,6 +173,15 @@ fn a_block_that_an_indirect_branch_disagrees_with_is_refused() {
 }
 
 #[test]
+fn a_block_without_a_frame_that_has_the_row_of_one_is_refused() {
+    // The branch, to 1 or 5, is made as at the entry. 7 is true, and known to be.
+    let words = [BR_X16, PUSH_16, MOV_FP_SP, POP_16, RET, NOP, NOP, RET];
+    let cfi = [(0, sp(0)), (2, BODY), (4, sp(0)), (5, fp(16)), (7, sp(0))];
+    let wrong = proof(&words, &cfi);
+    assert_eq!(findings(&wrong), [(5, 2, Class::LateRow)]);
+}
+
+#[test]
 fn a_refused_block_counts_for_those_it_leads_to() {
     // The branch is made without the return address, to 6, which goes on to 7.
     let words = [
