@@ -60,6 +60,7 @@ pub(super) struct Body<'a> {
     data: Vec<bool>,
     /// Index of the claim of each instruction.
     claim_of: Vec<u32>,
+    open_jumps: bool,
 }
 
 impl<'a> Body<'a> {
@@ -101,6 +102,7 @@ impl<'a> Body<'a> {
             leaders: vec![false; count + 1],
             data: vec![false; count],
             claim_of: Vec::new(),
+            open_jumps: false,
         };
         body.read_data(text);
         body.read_patches(text.patches_in(function));
@@ -109,6 +111,9 @@ impl<'a> Body<'a> {
         body.read_claims();
         body.find_detours(text);
         body.find_leaders();
+        body.open_jumps = (0..count).any(|index| {
+            body.insns[index].flow == Flow::IndirectJump && body.indirect(index).is_empty()
+        });
         for entrance in entrances {
             if let Some(index) = body.index(entrance.to) {
                 body.leaders[index] = true;
@@ -134,6 +139,11 @@ impl<'a> Body<'a> {
             Place::Outside(offset) => self.returns.at(self.text, offset),
             _ => None,
         }
+    }
+
+    /// Whether there are indirect branches whose targets are not known.
+    pub fn has_open_jumps(&self) -> bool {
+        self.open_jumps
     }
 
     pub fn insn(&self, index: usize) -> &Insn {

@@ -159,14 +159,19 @@ impl<'a> Blocks<'a> {
 ///
 /// Not so where the called function is known to have a way out, or where the frame
 /// stays the same: nobody expects then that the code after the call is entered from
-/// elsewhere, and it is the facts that disagree.
+/// elsewhere, and it is the facts that disagree. But if it is known to have none, an
+/// indirect branch may be all that leads there, whatever the claim.
 pub(super) fn is_no_return(body: &Body<'_>, index: usize, facts: &Facts) -> bool {
-    let claims = body.claim(index).zip(body.claim(index + 1));
-    claims.is_some_and(|(before, after)| {
-        !judge::same_frame(before, after)
-            && judge::implies(facts, after).is_err()
-            && body.call_returns(index) != Some(true)
-    })
+    match body.call_returns(index) {
+        Some(true) => false,
+        Some(false) if body.has_open_jumps() => true,
+        _ => {
+            let claims = body.claim(index).zip(body.claim(index + 1));
+            claims.is_some_and(|(before, after)| {
+                !judge::same_frame(before, after) && judge::implies(facts, after).is_err()
+            })
+        }
+    }
 }
 
 /// Executes the instruction at `index`, and all that it may be patched to: `facts`

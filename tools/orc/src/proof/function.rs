@@ -271,7 +271,7 @@ impl<'j, 'a> Judge<'j, 'a> {
         }
         let place = |by| body.place(index, by, false);
         // Where the frame changes, a call may be one that does not return.
-        let same_row = body.same_claim(index, index + 1);
+        let same_row = body.same_claim(index, index + 1) && body.call_returns(index) != Some(false);
         match body.insn(index).flow {
             Flow::Next | Flow::IndirectJump | Flow::Return(_) | Flow::ExceptionReturn => true,
             Flow::Jump(by) | Flow::Conditional(by) => matches!(place(by), Place::Inside(_)),

@@ -28,8 +28,9 @@ pub(super) fn enter_by_claim(body: &Body<'_>, blocks: &mut Blocks<'_>) -> u64 {
         let mut is_settled = true;
         for &root in &entered {
             let claimed = body.claim(root).and_then(|claim| jumps.complete(claim));
-            let facts = claimed.or_else(|| jumps.state());
-            is_settled &= !blocks.enter(root, &facts.unwrap_or(Facts::NONE));
+            if let Some(facts) = claimed.or_else(|| jumps.state()) {
+                is_settled &= !blocks.enter(root, &facts);
+            }
         }
         if jumps.state().is_some() {
             given_up.fill(false);
@@ -43,15 +44,14 @@ pub(super) fn enter_by_claim(body: &Body<'_>, blocks: &mut Blocks<'_>) -> u64 {
             by_claim += u64::from(claimed.is_some());
             // If not, it may be entered all the same, and lead to blocks that are
             // proved.
-            let ways = match (claimed, jumps.facts(), blocks.dropped(root)) {
-                (Some(facts), ..) => [Some(facts), None],
-                (None, None, None) => [jumps.state(), None],
-                (None, inner, dropped) => [inner, dropped],
+            let ways = match claimed {
+                Some(facts) => [Some(facts), None],
+                None => [jumps.state(), blocks.dropped(root)],
             };
-            if ways[0].is_some() {
+            given_up[root] = ways.iter().all(Option::is_none);
+            if !given_up[root] {
                 entered.push(root);
             }
-            given_up[root] = ways.iter().all(Option::is_none);
             for facts in ways.iter().flatten() {
                 blocks.enter(root, facts);
             }

@@ -182,6 +182,20 @@ fn a_block_without_a_frame_that_has_the_row_of_one_is_refused() {
 }
 
 #[test]
+fn a_call_that_returns_is_not_all_that_leads_to_a_block() {
+    // The call, or the branch, which is made without a frame, leads to 4.
+    let words = [BR_X16, PUSH_16, MOV_FP_SP, bl(1000), NOP, NOP, POP_16, RET];
+    let other = sp(32).record(16);
+    let cfi = [(0, sp(0)), (2, BODY), (4, other), (5, BODY), (7, sp(0))];
+    let wrong = proof(&words, &cfi);
+    let class = Class::WrongCfa;
+    assert_eq!(
+        findings(&wrong),
+        [(4, 1, class), (5, 2, class), (7, 1, class)]
+    );
+}
+
+#[test]
 fn a_refused_block_counts_for_those_it_leads_to() {
     // The branch is made without the return address, to 6, which goes on to 7.
     let words = [

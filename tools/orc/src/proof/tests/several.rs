@@ -37,6 +37,22 @@ fn a_cold_part_with_other_rows_is_found_on_both_sides() {
 }
 
 #[test]
+fn code_after_a_call_that_never_returns_counts_for_an_indirect_branch() {
+    // To 4, without a frame: 3 calls what loops for ever.
+    let words = |call| [BR_X16, PUSH_16, MOV_FP_SP, call, NOP, RET];
+    let prove = |call| {
+        Builder::default()
+            .function(&words(call), &[(0, sp(0)), (2, BODY), (5, sp(0))])
+            .function(&[b(0)], &[(0, sp(0))])
+            .function(&[RET], &[(0, sp(0))])
+            .prove()
+    };
+    assert_eq!(findings(&prove(bl(3))[0])[0].0, 4);
+    // Of one that returns, 4 is no jump's target.
+    assert_eq!(findings(&prove(bl(4))[0])[0].0, 5);
+}
+
+#[test]
 fn a_branch_into_the_middle_counts_for_the_function_it_leads_to() {
     let leaf = [NOP, NOP, RET];
     let row = [(0, sp(0))];
