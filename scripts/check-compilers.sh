@@ -38,7 +38,7 @@ needs_other_gcc() {
 	for compiler in $COMPILERS; do
 		case $compiler in
 		"gcc-$(gcc_major)" | clang-*) ;;
-		*) return 0 ;;
+		*) [ -e "$CACHE/compilers/$compiler/.complete" ] || return 0 ;;
 		esac
 	done
 	return 1

@@ -140,6 +140,12 @@ impl<'a> Walk<'a> {
         unsafe { bindings::unwind_orc_task_regs(self.task) as u64 }
     }
 
+    /// Whether this is the idle task of the boot CPU, which was entered from init text.
+    pub fn is_boot_idle(&self) -> bool {
+        // SAFETY: By the type invariants the task is valid; only its address is looked at.
+        unsafe { bindings::unwind_orc_is_boot_idle(self.task) }
+    }
+
     /// The return address that a tracer has replaced by `pc`, or `pc` if none did.
     ///
     /// `fp` is x29 after the return to `pc`.
@@ -170,7 +176,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Whether `pc` is in entry code, which alone calls C with `struct pt_regs` at SP.
+/// Whether `pc` is in `.entry.text`, from where C is called with `struct pt_regs` at SP.
 pub fn is_entry_text(pc: u64) -> bool {
     // SAFETY: It has no safety requirements: an address is compared with two others.
     unsafe { bindings::unwind_orc_is_entry_text(pc as usize) }

@@ -142,7 +142,8 @@ pub trait Machine {
     ///
     /// # Errors
     ///
-    /// [`Reason::EntryText`] in entry code, whatever a table says of it;
+    /// [`Reason::EntryText`] in entry code, which no row describes: also in the init
+    /// text that the idle task of the boot CPU was entered from, if it is that task.
     /// [`Reason::InitText`], [`Reason::NotText`], [`Reason::NoTable`],
     /// [`Reason::NoRow`] or another reason why there is none.
     fn rule(&mut self, pc: u64) -> Result<Rule, Reason>;

@@ -48,11 +48,8 @@ pub(crate) fn step<M: Machine>(
         Ok(rule) if state.kind == Kind::PatchSite => patch_site(machine, stacks, state, &rule),
         Ok(rule) => frame(machine, stacks, state, &rule),
         // Only a call can be seen by its record; where entry code was interrupted
-        // itself, the registers may be half saved. The idle task of the boot CPU was
-        // entered from init text.
-        Err(why @ (Reason::EntryText | Reason::InitText)) if is_call => {
-            return entry(machine, stacks, state, why);
-        }
+        // itself, the registers may be half saved.
+        Err(Reason::EntryText) if is_call => return entry(machine, stacks, state),
         Err(why) => Err(why),
     }
     .map(Next::Frame)
@@ -76,28 +73,21 @@ fn rule<M: Machine>(machine: &mut M, state: &State) -> Result<Frame, Reason> {
 /// Steps from entry code, which has no rows.
 ///
 /// It calls C with `struct pt_regs` at SP and x29 at the metadata record in it: this
-/// is what stands for the rows. `why` is the reason where that is not so. No other
-/// code is taken for entry code, whatever is on the stack: a return address that was
-/// changed would be believed.
-fn entry<M: Machine>(
-    machine: &mut M,
-    stacks: &mut Stacks,
-    state: &State,
-    why: Reason,
-) -> Result<Next, Reason> {
+/// is what stands for the rows. No other code is taken for entry code, whatever is on
+/// the stack: a return address that was changed would be believed.
+fn entry<M: Machine>(machine: &mut M, stacks: &mut Stacks, state: &State) -> Result<Next, Reason> {
     let Some(kind) = metadata_at(machine, stacks, state.fp)? else {
-        return Err(why);
+        return Err(Reason::EntryText);
     };
     let is_at_sp = state.sp.checked_add(M::REGS.stackframe) == Some(state.fp);
     match kind {
         // The walk is on the task's own stack then.
         META_FINAL if is_at_sp && state.sp == machine.task_regs() => Ok(Next::End),
         META_FINAL => Err(Reason::FinalMisplaced),
-        META_PT_REGS if why == Reason::InitText => Err(why),
         META_PT_REGS if is_at_sp => saved_regs(machine, stacks, state.sp).map(Next::Frame),
         META_PT_REGS => Err(Reason::RegsMisplaced),
         _ if is_at_sp => Err(Reason::UnknownRecord),
-        _ => Err(why),
+        _ => Err(Reason::EntryText),
     }
 }
 

@@ -199,6 +199,7 @@ bool unwind_orc_is_entry_text(unsigned long pc);
 unsigned int unwind_orc_stacks(const struct task_struct *task,
 			       struct stack_info stacks[UNWIND_ORC_MAX_STACKS]);
 unsigned long unwind_orc_task_regs(const struct task_struct *task);
+bool unwind_orc_is_boot_idle(const struct task_struct *task);
 unsigned long unwind_orc_strip_pac(unsigned long pc);
 bool unwind_orc_recover(struct task_struct *task,
 			struct unwind_orc_recovery *recovery,

@@ -76,6 +76,8 @@ impl<'a, 'w> Task<'a, 'w> {
             Lookup::Found(region) => region,
             Lookup::NoTable => return Err(Reason::NoTable),
             Lookup::NotText => return Err(Reason::NotText),
+            // Where it was entered from.
+            Lookup::InitText if self.walk.is_boot_idle() => return Err(Reason::EntryText),
             Lookup::InitText => return Err(Reason::InitText),
             Lookup::Veneer => return Ok(Rule::Frame(Frame::ENTRY)),
             Lookup::BpfBody { frame_bytes } => return bpf::body(frame_bytes),

@@ -93,10 +93,11 @@ EXPORT_SYMBOL_GPL(unwind_orc_find);
 NOKPROBE_SYMBOL(unwind_orc_find);
 
 /**
- * unwind_orc_is_entry_text() - may a stack end at this PC, or an exception be
+ * unwind_orc_is_entry_text() - is this PC in .entry.text?
  * @pc: any value
  *
- * Only from here is C called with struct pt_regs at SP.
+ * But for the idle task of the boot CPU, only from there is C called with struct
+ * pt_regs at SP.
  */
 bool unwind_orc_is_entry_text(unsigned long pc)
 {

@@ -125,6 +125,19 @@ EXPORT_SYMBOL_GPL(unwind_orc_task_regs);
 NOKPROBE_SYMBOL(unwind_orc_task_regs);
 
 /**
+ * unwind_orc_is_boot_idle() - is this the idle task of the boot CPU?
+ * @task: the task to be walked
+ *
+ * It alone was entered from init text.
+ */
+bool unwind_orc_is_boot_idle(const struct task_struct *task)
+{
+	return task == &init_task;
+}
+EXPORT_SYMBOL_GPL(unwind_orc_is_boot_idle);
+NOKPROBE_SYMBOL(unwind_orc_is_boot_idle);
+
+/**
  * unwind_orc_strip_pac() - a kernel PC without pointer authentication code
  * @pc: a return address as found in x30 or on the stack
  */

@@ -143,22 +143,6 @@ pub(super) const VECTORS: &[Vector] = &[
         ..BLOCKED
     },
     Vector {
-        name: "follows_idle_task_of_boot_cpu",
-        words: &[
-            FINAL,
-            &record(KTHREAD_SP, TASK_REGS + STACKFRAME, after_call(INIT_TEXT)),
-            WORKER_FRAME,
-            SWITCH_FRAME,
-        ],
-        frames: &[
-            after_call(SWITCH),
-            after_call(WORKER),
-            after_call(KTHREAD),
-            after_call(INIT_TEXT),
-        ],
-        ..BLOCKED
-    },
-    Vector {
         name: "follows_task_that_never_ran",
         start: State::switched_out(RET_FROM_FORK, TASK_REGS, TASK_REGS + STACKFRAME),
         words: &[FINAL],

@@ -327,6 +327,7 @@ pub(super) const VECTORS: &[Vector] = &[
     stops_at_end! { "refuses_final_record_below_a_hole", HOLE, Hole },
     stops_at_end! { "refuses_final_record_below_unproved_row", NOT_PROVED, NotProved },
     stops_at_end! { "refuses_final_record_below_other_assembly", NO_CFI, NoCfi },
+    stops_at_end! { "refuses_final_record_below_init_text", INIT_TEXT, InitText },
     stops_at_end! { "refuses_final_record_below_return_to_handler", RETURN_TO_HANDLER, NoCfi },
     Vector {
         name: "refuses_task_that_never_ran_elsewhere",

@@ -99,7 +99,7 @@ pub const BPF_TAIL_CALLER: u64 = TEXT + 0x3100;
 pub const BPF_NO_FRAME: u64 = TEXT + 0x3200;
 /// A BPF trampoline.
 pub const BPF_TRAMPOLINE: u64 = TEXT + 0x3300;
-/// `__primary_switched`, which has called what became the boot CPU's idle task.
+/// vmlinux's init text, for a task that was not entered from there.
 pub const INIT_TEXT: u64 = TEXT + 0x4000;
 /// Nothing: a kprobe's single-step slot, freed text, a BPF program that is gone.
 pub const NOT_TEXT: u64 = TEXT + 0x10_0000;

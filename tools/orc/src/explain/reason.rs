@@ -54,7 +54,9 @@ pub const fn meaning(reason: Reason) -> &'static str {
              text, or no code at all"
         }
         Reason::InitText => "text of the kernel that is there only while it boots",
-        Reason::EntryText => "entry code, with no registers of an exception at SP",
+        Reason::EntryText => {
+            "entry code that was interrupted itself, or called without saved registers at SP"
+        }
         Reason::NoTable => "the text of a module that has no table, or one that was refused",
         Reason::NoRow => "text behind what its table describes",
         Reason::FgraphLost => "the function graph tracer has no return address for this frame",

@@ -25,11 +25,10 @@ check "current: verdict" equal reliable "$(verdict self)"
 
 # Its parent does not ask for it, so that it stays, without a stack.
 start bash -c 'sleep 2 & exec sleep 1000'
-sleep 1
-zombie=$(pgrep -P $!)
-sleep 2
+parent=$!
+has_zombie() { zombie=$(pgrep -P $parent -r Z); }
 has_no_stack() {
-	matches '^Z' "$(ps -o stat= -p "$zombie")" &&
+	wait_for 30 has_zombie > /dev/null &&
 		matches '^unreliable: task has no stack at ' "$(verdict "$zombie")"
 }
 check "exited task is refused" has_no_stack

@@ -34,6 +34,7 @@ blocked_lies=(
 	"end-ra-other|$misplaced"
 	"end-ra-data|not kernel text"
 	"end-ra-handler|no call frame information"
+	"end-ra-init|text freed after boot"
 )
 
 # and to one that was preempted

@@ -58,7 +58,7 @@ static struct {
 } undo[2];
 static unsigned int nr_undo;
 
-static unsigned long outer_addr, return_to_handler_addr;
+static unsigned long outer_addr, return_to_handler_addr, init_text_addr;
 static unsigned long other_ra;
 static struct kprobe slot_probe;
 
@@ -187,6 +187,12 @@ static void lie_end_ra_handler(struct victim *v)
 	poke(&v->last->lr, return_to_handler_addr + 8);
 }
 
+/* Where only the idle task of the boot CPU was entered from. */
+static void lie_end_ra_init(struct victim *v)
+{
+	poke(&v->last->lr, init_text_addr + 8);
+}
+
 static void lie_entry_ra_other(struct victim *v)
 {
 	poke(&v->handler->lr, other_ra);
@@ -250,6 +256,7 @@ static const struct lie {
 	{ "end-ra-other", lie_end_ra_other },
 	{ "end-ra-data", lie_end_ra_data },
 	{ "end-ra-handler", lie_end_ra_handler },
+	{ "end-ra-init", lie_end_ra_init },
 	{ "regs-sp", lie_regs_sp, true },
 	{ "regs-fp", lie_regs_fp, true },
 	{ "regs-user", lie_regs_user, true },
@@ -450,7 +457,8 @@ static int __init corrupt_init(void)
 
 	outer_addr = test_orc_symbol("chain_outer");
 	return_to_handler_addr = test_orc_symbol("return_to_handler");
-	if (!outer_addr || !return_to_handler_addr) {
+	init_text_addr = test_orc_symbol("_sinittext");
+	if (!outer_addr || !return_to_handler_addr || !init_text_addr) {
 		pr_err("test_orc_chain is not loaded, or there is no function graph tracer\n");
 		return -ENOENT;
 	}
