@@ -61,7 +61,8 @@ fn stops(reason: Reason) -> Walk {
 }
 
 /// Such a frame needs no row: `entry()` of `orc::step`.
-const ENTRY_CODE: &str = "it is entry code, with the registers of an exception at SP";
+const ENTRY_CODE: &str =
+    "it is in .entry.text, with the registers of an exception at SP (\"entry code\" if not at SP)";
 
 /// The call has put its own address into x30.
 fn is_lost(frame: &Frame, kind: Kind) -> bool {
