@@ -15,6 +15,7 @@
 //!
 //! C header: [`arch/arm64/include/asm/unwind_orc.h`](srctree/arch/arm64/include/asm/unwind_orc.h)
 
+pub mod ftrace_regs;
 pub mod regs;
 
 mod region;

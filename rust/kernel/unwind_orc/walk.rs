@@ -161,12 +161,45 @@ impl<'a> Walk<'a> {
         let known = unsafe {
             bindings::unwind_orc_recover(self.task, &mut self.recovery, fp as usize, &mut address)
         };
-        match (known, address) {
-            (true, _) => Ok(address as u64),
-            // What `kretprobe_find_ret_addr()` says of an address it does not know.
-            (false, 0) => Err(Tracer::Kretprobe),
-            (false, _) => Err(Tracer::FunctionGraph),
+        if known {
+            Ok(address as u64)
+        } else if is_kretprobe_trampoline(pc) {
+            Err(Tracer::Kretprobe)
+        } else {
+            Err(Tracer::FunctionGraph)
         }
+    }
+
+    /// Tells the tracers' records of a function that ftrace holds up at its entry: its return
+    /// address `lr` is in place, but may have been kept already. `fp` is x29 at its entry.
+    pub fn pass_entered(&mut self, lr: u64, fp: u64) {
+        // SAFETY: As in `recover()`.
+        unsafe {
+            bindings::unwind_orc_pass_entered(
+                self.task,
+                &mut self.recovery,
+                lr as usize,
+                fp as usize,
+            )
+        };
+    }
+
+    /// Whether all return addresses that tracers have kept were given out by [`Walk::recover`].
+    pub fn all_recovered(&self) -> bool {
+        // SAFETY: As in `recover()`; nothing is changed.
+        unsafe { bindings::unwind_orc_all_recovered(self.task, &self.recovery) }
+    }
+
+    /// The instruction at `pc`, if that is text which a task may be found in.
+    ///
+    /// Where a probe has replaced it, the one that was there.
+    pub fn instruction(&self, pc: u64) -> Option<u32> {
+        let mut instruction = 0;
+
+        // SAFETY: `instruction` is valid for writes. `self.guard` is evidence of the RCU read side
+        // lock, under which the function looks for the text itself.
+        unsafe { bindings::unwind_orc_instruction(pc as usize, &mut instruction) }
+            .then_some(instruction)
     }
 
     /// Whether the task has not run since the start was taken, as far as can be seen.

@@ -64,6 +64,35 @@ impl RegsLayout {
     };
 }
 
+/// Where the parts of `struct __arch_ftrace_regs` are, in bytes from its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FtraceRegs {
+    /// `direct_tramp`; `None` in a kernel without direct calls.
+    pub direct_tramp: Option<u64>,
+    /// `fp`.
+    pub fp: u64,
+    /// `lr`.
+    pub lr: u64,
+    /// `sp`.
+    pub sp: u64,
+    /// `pc`.
+    pub pc: u64,
+    /// Size of the whole.
+    pub size: u64,
+}
+
+impl FtraceRegs {
+    /// The layout in Linux 7.3, for tests. The kernel takes it from its headers.
+    pub const LINUX_7_3: Self = Self {
+        direct_tramp: Some(72),
+        fp: 80,
+        lr: 88,
+        sp: 96,
+        pc: 104,
+        size: 112,
+    };
+}
+
 /// How a PC was found, which decides what may be relied on there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -78,9 +107,13 @@ pub enum Kind {
     /// `cpu_switch_to()` took the task off its CPU, and returns to the PC. A task
     /// that has never run goes on at exactly the PC, with nothing on its stack.
     SwitchedOut,
-    /// As `ReturnsTo`, but the call is one that ftrace patched into a function's
-    /// entry, which left the function's entry state as it was.
-    PatchSite,
+    /// The function goes on at the PC, in the state in which it was entered: ftrace
+    /// has held it up at its entry, or sends the task there in place of another
+    /// function (a live patch).
+    Entered {
+        /// x30 there, which a tracer may have replaced.
+        lr: u64,
+    },
 }
 
 /// The registers of one frame.
@@ -138,6 +171,9 @@ pub trait Machine {
     /// The layout of `struct pt_regs`.
     const REGS: RegsLayout;
 
+    /// The layout of `struct __arch_ftrace_regs`.
+    const FTRACE_REGS: FtraceRegs;
+
     /// The rule at this exact PC: one that a table may hold.
     ///
     /// # Errors
@@ -147,6 +183,14 @@ pub trait Machine {
     /// [`Reason::InitText`], [`Reason::NotText`], [`Reason::NoTable`],
     /// [`Reason::NoRow`] or another reason why there is none.
     fn rule(&mut self, pc: u64) -> Result<Rule, Reason>;
+
+    /// The instruction at this address, for which [`Machine::rule`] has just said what
+    /// holds there. Where a probe or a tracer has put another one, that which it
+    /// replaced.
+    ///
+    /// `None` where the text is not there any more: the init text that the idle task
+    /// of the boot CPU was entered from.
+    fn instruction(&mut self, pc: u64) -> Option<u32>;
 
     /// The eight bytes at this address.
     ///
@@ -170,6 +214,10 @@ pub trait Machine {
     /// tracer's (`return_to_handler`) and the kretprobes'. The result may be
     /// another replaced one; the walk asks again until it gets what it gave.
     ///
+    /// A tracer keeps addresses in the order of the calls, so the next one that it
+    /// has is for the next frame that wants one. Each is given once. None is skipped
+    /// to find one that fits.
+    ///
     /// # Errors
     ///
     /// [`Reason::FgraphLost`], [`Reason::KretprobeLost`].
@@ -185,4 +233,30 @@ pub trait Machine {
     ///
     /// [`Reason::KretprobeLost`].
     fn recover_interrupted(&mut self, pc: u64, fp: u64) -> Result<u64, Reason>;
+
+    /// The walk has met a function that the function graph tracer may be about to make
+    /// return elsewhere: it may have kept `lr` already, and not yet replaced it.
+    ///
+    /// If the next address that it has is this one, for this frame, no other frame
+    /// will want it.
+    fn pass_entered(&mut self, lr: u64, fp: u64);
+
+    /// The walk has met a return address: `raw` is what x30 or the stack holds, with
+    /// a pointer authentication code, or replaced by a tracer. It belongs to the frame
+    /// with this CFA, where the row says whether it was signed.
+    ///
+    /// What else the machine knows of return addresses it compares with these.
+    ///
+    /// # Errors
+    ///
+    /// A reason of the machine's own.
+    fn witness(&mut self, raw: u64, cfa: u64) -> Result<(), Reason>;
+
+    /// The walk has come to the end of the stack: whether all return addresses that
+    /// tracers and other witnesses have kept were met.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::KeptReturnLeft`], or a reason of the machine's own.
+    fn finish(&mut self) -> Result<(), Reason>;
 }

@@ -145,6 +145,14 @@ reasons! {
     /// Entry code, which no row describes: its calls are known by the registers
     /// that it saved.
     EntryText = 36, "entry code", Machine;
+    /// ftrace is about to call a trampoline in place of the function it has held up.
+    DirectCall = 37, "direct call pending", Walk;
+    /// What ftrace has saved of the function it has held up contradicts its records.
+    FtraceRegsMismatch = 38, "ftrace registers and records disagree", Walk;
+    /// The instruction before a return address is not a call.
+    NoCall = 39, "no call before the return address", Walk;
+    /// A tracer has kept a return address that no frame on the stack accounts for.
+    KeptReturnLeft = 40, "kept return address without a frame", Machine;
 }
 
 impl Reason {

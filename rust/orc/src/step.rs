@@ -43,26 +43,63 @@ pub(crate) fn step<M: Machine>(
     stacks: &mut Stacks,
     state: &State,
 ) -> Result<Next, Reason> {
-    let is_call = matches!(state.kind, Kind::ReturnsTo | Kind::SwitchedOut);
-    match rule(machine, state) {
-        Ok(rule) if state.kind == Kind::PatchSite => patch_site(machine, stacks, state, &rule),
-        Ok(rule) => frame(machine, stacks, state, &rule),
+    let waits = matches!(state.kind, Kind::ReturnsTo | Kind::SwitchedOut);
+    let rule = match rule(machine, state) {
         // Only a call can be seen by its record; where entry code was interrupted
         // itself, the registers may be half saved.
-        Err(Reason::EntryText) if is_call => return entry(machine, stacks, state),
-        Err(why) => Err(why),
+        Err(Reason::EntryText) if waits => {
+            check_call(machine, state, true)?;
+            return entry(machine, stacks, state);
+        }
+        rule => rule?,
+    };
+    check_call(machine, state, false)?;
+    match state.kind {
+        Kind::Entered { .. } if rule != Frame::ENTRY => Err(Reason::PatchSiteNotEntry),
+        _ if rule.patch_site => ftrace_caller(machine, stacks, state, &rule),
+        _ => frame(machine, stacks, state, &rule),
     }
     .map(Next::Frame)
 }
 
+/// The address of the call that this frame waits for, if it waits for one.
+fn call_site<M: Machine>(machine: &M, state: &State) -> Option<u64> {
+    match state.kind {
+        Kind::Interrupted { .. } | Kind::Entered { .. } => None,
+        // Never run: no call comes before `ret_from_fork`.
+        Kind::SwitchedOut if state.sp == machine.task_regs() => None,
+        // It may be the last instruction of its function.
+        Kind::ReturnsTo | Kind::SwitchedOut => state.pc.checked_sub(4),
+    }
+}
+
+/// A return address comes after a call, and nothing else.
+fn check_call<M: Machine>(machine: &mut M, state: &State, is_entry: bool) -> Result<(), Reason> {
+    let Some(site) = call_site(machine, state) else {
+        return Ok(());
+    };
+    match machine.instruction(site) {
+        Some(instruction) if is_call(instruction) => Ok(()),
+        // Where the boot CPU's idle task was entered from.
+        None if is_entry => Ok(()),
+        _ => Err(Reason::NoCall),
+    }
+}
+
+/// Whether this is BL or BLR, with pointer authentication (BLRAA, BLRAAZ, BLRAB,
+/// BLRABZ) or without: C4.1.94 of the Arm ARM, branches that set x30.
+const fn is_call(instruction: u32) -> bool {
+    instruction & 0xfc00_0000 == 0x9400_0000
+        || instruction & 0xffff_fc1f == 0xd63f_0000
+        || instruction & 0xffff_f81f == 0xd63f_081f
+        || instruction & 0xffff_f800 == 0xd73f_0800
+}
+
 /// The rule for this frame, or why there is none.
 fn rule<M: Machine>(machine: &mut M, state: &State) -> Result<Frame, Reason> {
-    let pc = match state.kind {
-        Kind::Interrupted { .. } | Kind::PatchSite => state.pc,
-        // Never run: no call comes before `ret_from_fork`.
-        Kind::SwitchedOut if state.sp == machine.task_regs() => state.pc,
-        // The call: it may be the last instruction of its function.
-        Kind::ReturnsTo | Kind::SwitchedOut => state.pc.checked_sub(4).ok_or(Reason::NullPc)?,
+    let pc = match (state.kind, state.pc) {
+        (Kind::ReturnsTo | Kind::SwitchedOut, 0..4) => return Err(Reason::NullPc),
+        (_, pc) => call_site(machine, state).unwrap_or(pc),
     };
     match machine.rule(pc)? {
         Rule::Frame(rule) => Ok(rule),
@@ -178,7 +215,7 @@ fn frame<M: Machine>(
     }
     let pc = match (rule.return_address, state.kind) {
         (Location::Slot(offset), _) => frame.read(machine, stacks, offset)?,
-        (Location::Register, Kind::Interrupted { lr: Some(lr) }) => lr,
+        (Location::Register, Kind::Interrupted { lr: Some(lr) } | Kind::Entered { lr }) => lr,
         // The call that has not returned yet has put its own address in x30.
         (Location::Register, _) => return Err(Reason::ReturnAddressLost),
     };
@@ -190,19 +227,8 @@ fn frame<M: Machine>(
     if rule.x29 == X29::Caller && fp != state.fp {
         return Err(Reason::FpMismatch);
     }
-    if rule.patch_site {
-        check_synthetic_record(machine, stacks, rule, &frame)?;
-    }
-    let kind = match rule.patch_site {
-        true => Kind::PatchSite,
-        false => Kind::ReturnsTo,
-    };
-    Ok(State {
-        pc,
-        kind,
-        sp: cfa,
-        fp,
-    })
+    machine.witness(pc, cfa)?;
+    Ok(State::returns_to(pc, cfa, fp))
 }
 
 fn cfa(state: &State, rule: &Frame) -> Result<u64, Reason> {
@@ -271,53 +297,104 @@ impl Bounds {
     }
 }
 
+/// Steps from `ftrace_caller` to where it lets the task go on.
+///
+/// It was called from a function's entry, with the return address of that function in
+/// x9. Before its rows say so, it has stored {x29, x9} in a record below the CFA, its
+/// own record below that, and `struct ftrace_regs` at SP: all three must tell the same.
+/// What it calls may change where the function returns to (the function graph tracer)
+/// and where the task goes on (`klp_ftrace_handler()`); the latter is on no frame yet,
+/// though it is the next to run.
+fn ftrace_caller<M: Machine>(
+    machine: &mut M,
+    stacks: &mut Stacks,
+    state: &State,
+    rule: &Frame,
+) -> Result<State, Reason> {
+    let callsite = frame(machine, stacks, state, rule)?;
+    let cfa = callsite.sp;
+    let record = cfa
+        .checked_sub(RECORD_BYTES)
+        .ok_or(Reason::SlotOutsideFrame)?;
+    let fp = stacks.read(machine, record)?;
+    let lr = stacks.read(machine, record.saturating_add(8))?;
+    // Its rows give either x29 at the callsite or the next record in the chain.
+    if callsite.fp != fp && callsite.fp != record {
+        return Err(Reason::FpMismatch);
+    }
+    check_synthetic_record(machine, stacks, state, rule, record)?;
+
+    let regs = read_ftrace_regs(machine, stacks, state)?;
+    let lies = record.checked_sub(RECORD_BYTES) != state.sp.checked_add(M::FTRACE_REGS.size);
+    if lies || regs.sp != cfa || regs.fp != fp {
+        return Err(Reason::FtraceRegsMismatch);
+    }
+    if regs.direct_tramp != 0 {
+        return Err(Reason::DirectCall);
+    }
+    if regs.lr == lr {
+        machine.pass_entered(lr, fp);
+    } else if machine.recover(regs.lr, fp)? != lr {
+        return Err(Reason::FtraceRegsMismatch);
+    }
+    // ftrace_override_function_with_return(): the function is not executed.
+    if regs.pc == regs.lr {
+        machine.witness(lr, cfa)?;
+        return Ok(State::returns_to(lr, cfa, fp));
+    }
+    Ok(State {
+        pc: regs.pc,
+        kind: Kind::Entered { lr },
+        sp: cfa,
+        fp,
+    })
+}
+
 /// The records that `ftrace_caller` makes, its own and that of the traced
 /// function, are a chain.
 fn check_synthetic_record<M: Machine>(
     machine: &mut M,
     stacks: &Stacks,
+    state: &State,
     rule: &Frame,
-    frame: &Bounds,
+    record: u64,
 ) -> Result<(), Reason> {
-    let synthetic = frame.below_cfa(SYNTHETIC).ok_or(Reason::SlotOutsideFrame)?;
     match rule.x29 {
-        X29::Record(offset) if offset != SYNTHETIC => {
-            match frame.read(machine, stacks, offset)? == synthetic {
-                true => Ok(()),
-                false => Err(Reason::FpMismatch),
-            }
-        }
+        X29::Record(_) if state.fp != record => match stacks.read(machine, state.fp)? == record {
+            true => Ok(()),
+            false => Err(Reason::FpMismatch),
+        },
         _ => Ok(()),
     }
 }
 
-/// The traced function's record is at CFA minus this.
-const SYNTHETIC: u32 = 16;
+/// What is used of `struct __arch_ftrace_regs`.
+struct SavedFtraceRegs {
+    direct_tramp: u64,
+    fp: u64,
+    lr: u64,
+    sp: u64,
+    pc: u64,
+}
 
-/// Steps from a function that was entered but for the call patched into its entry.
-///
-/// `ftrace_caller` is entered with the return address of the traced function in
-/// x9 and has stored it, with the caller's x29, in a record just below SP. The
-/// record stands for a function that has not done anything yet.
-fn patch_site<M: Machine>(
+/// The registers that `ftrace_caller` has saved at SP.
+fn read_ftrace_regs<M: Machine>(
     machine: &mut M,
     stacks: &Stacks,
     state: &State,
-    rule: &Frame,
-) -> Result<State, Reason> {
-    if *rule != Frame::ENTRY {
-        return Err(Reason::PatchSiteNotEntry);
-    }
-    let record = state
-        .sp
-        .checked_sub(RECORD_BYTES)
-        .ok_or(Reason::SlotOutsideFrame)?;
-    let fp = stacks.read(machine, record)?;
-    let pc = stacks.read(machine, record.saturating_add(8))?;
-    // ftrace_caller's row gives either x29 at the patch site, which is the
-    // caller's, or the next record in the chain, which is this one.
-    if state.fp != fp && state.fp != record {
-        return Err(Reason::FpMismatch);
-    }
-    Ok(State::returns_to(pc, state.sp, fp))
+) -> Result<SavedFtraceRegs, Reason> {
+    let mut read = |offset: u64| {
+        let address = state.sp.checked_add(offset);
+        stacks.read(machine, address.ok_or(Reason::SlotOutsideFrame)?)
+    };
+    Ok(SavedFtraceRegs {
+        direct_tramp: match M::FTRACE_REGS.direct_tramp {
+            Some(offset) => read(offset)?,
+            None => 0,
+        },
+        fp: read(M::FTRACE_REGS.fp)?,
+        lr: read(M::FTRACE_REGS.lr)?,
+        sp: read(M::FTRACE_REGS.sp)?,
+        pc: read(M::FTRACE_REGS.pc)?,
+    })
 }

@@ -16,7 +16,7 @@ mod refuse;
 mod refuse_tracing;
 pub mod text;
 
-use crate::machine::{Machine, RegsLayout, StackRange, State};
+use crate::machine::{FtraceRegs, Machine, RegsLayout, StackRange, State};
 use crate::reason::{Reason, Verdict};
 use crate::rule::Rule;
 use crate::walk::walk;
@@ -41,7 +41,7 @@ pub struct Vector {
     pub words: &'static [&'static [Word]],
     /// A word that can't be read.
     pub unreadable: Option<u64>,
-    /// What the tracers have kept.
+    /// What the tracers have kept, the last function's first.
     pub returns: &'static [Return],
     /// Number of entries that the caller takes.
     pub capacity: usize,
@@ -102,6 +102,7 @@ pub fn run(vector: &'static Vector) -> Outcome {
     let mut machine = Synthetic {
         vector,
         reads_are_on_stack: true,
+        given: 0,
     };
     let mut frames = [0; MAX_FRAMES];
     let mut count = 0;
@@ -147,24 +148,41 @@ pub fn check(vector: &'static Vector) -> Result<(), Mismatch> {
 struct Synthetic {
     vector: &'static Vector,
     reads_are_on_stack: bool,
+    /// A bit for each kept return that the walk has got.
+    given: u32,
 }
 
 impl Synthetic {
-    fn kept(&self, pc: u64, fp: u64, lost: Reason) -> Result<u64, Reason> {
-        self.vector
-            .returns
-            .iter()
-            .find(|kept| kept.trampoline == pc && kept.fp == fp)
-            .map(|kept| kept.pc)
-            .ok_or(lost)
+    /// The next return that this tracer has kept, and its bit.
+    fn next(&self, trampoline: u64) -> Option<(&'static Return, u32)> {
+        (0..u32::BITS)
+            .map(|number| 1 << number)
+            .zip(self.vector.returns)
+            .find(|(bit, kept)| self.given & bit == 0 && kept.trampoline == trampoline)
+            .map(|(bit, kept)| (kept, bit))
+    }
+
+    fn kept(&mut self, pc: u64, fp: u64, lost: Reason) -> Result<u64, Reason> {
+        match self.next(pc) {
+            Some((kept, bit)) if kept.fp == fp => {
+                self.given |= bit;
+                Ok(kept.pc)
+            }
+            _ => Err(lost),
+        }
     }
 }
 
 impl Machine for Synthetic {
     const REGS: RegsLayout = RegsLayout::LINUX_7_3;
+    const FTRACE_REGS: FtraceRegs = FtraceRegs::LINUX_7_3;
 
     fn rule(&mut self, pc: u64) -> Result<Rule, Reason> {
         text::rule(pc)
+    }
+
+    fn instruction(&mut self, pc: u64) -> Option<u32> {
+        text::instruction(pc)
     }
 
     fn read(&mut self, address: u64) -> Option<u64> {
@@ -208,6 +226,26 @@ impl Machine for Synthetic {
         match pc {
             text::KRETPROBE => self.kept(pc, fp, Reason::KretprobeLost),
             _ => Ok(pc),
+        }
+    }
+
+    fn pass_entered(&mut self, lr: u64, fp: u64) {
+        if let Some((kept, bit)) = self.next(text::RETURN_TO_HANDLER) {
+            if kept.pc == lr && kept.fp == fp {
+                self.given |= bit;
+            }
+        }
+    }
+
+    fn witness(&mut self, _raw: u64, _cfa: u64) -> Result<(), Reason> {
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), Reason> {
+        let left = [text::RETURN_TO_HANDLER, text::KRETPROBE];
+        match left.into_iter().any(|by| self.next(by).is_some()) {
+            true => Err(Reason::KeptReturnLeft),
+            false => Ok(()),
         }
     }
 }

@@ -39,8 +39,11 @@ where
         state = match step(machine, &mut stacks, &state) {
             Ok(Next::Frame(caller)) => caller,
             Ok(Next::End) => {
-                return Verdict::Reliable {
-                    frames: frame.saturating_add(1),
+                return match machine.finish() {
+                    Ok(()) => Verdict::Reliable {
+                        frames: frame.saturating_add(1),
+                    },
+                    Err(reason) => unreliable(reason, frame, &state),
                 }
             }
             Err(reason) => return unreliable(reason, frame, &state),
@@ -62,8 +65,7 @@ fn settle<M: Machine>(machine: &mut M, state: &mut State) -> Result<(), Reason> 
     match state.kind {
         Kind::Interrupted { .. } => settle_interrupted(machine, state)?,
         Kind::ReturnsTo | Kind::SwitchedOut => settle_return(machine, state)?,
-        // x30 right after a call: neither signed nor replaced yet.
-        Kind::PatchSite => {}
+        Kind::Entered { .. } => {}
     }
     if state.pc == 0 {
         return Err(Reason::NullPc);

@@ -16,7 +16,7 @@
     clippy::unwrap_used
 )]
 
-use orc::machine::{Machine, RegsLayout, StackRange, State};
+use orc::machine::{FtraceRegs, Machine, RegsLayout, StackRange, State};
 use orc::reason::{Reason, Verdict};
 use orc::rule::{Cfa, CfaBase, Frame, Location, Rule, Undescribed, X29};
 use orc::walk::walk;
@@ -34,6 +34,7 @@ const IRQ: StackRange = StackRange {
 const TEXT: u64 = 0xffff_8000_8000_0000;
 /// Entry code.
 const ENTRY: u64 = TEXT - 0x1000;
+const BL: u32 = 0x9400_0000;
 const NO_CFI: Rule = Rule::Unreliable(Undescribed::NoCfi);
 const REGS: RegsLayout = RegsLayout::LINUX_7_3;
 const TASK_REGS: u64 = TASK.high - REGS.size;
@@ -43,12 +44,19 @@ const TASK_REGS: u64 = TASK.high - REGS.size;
 struct Task {
     words: BTreeMap<u64, u64>,
     rules: BTreeMap<u64, Result<Rule, Reason>>,
+    /// Instructions that are no call.
+    others: BTreeMap<u64, u32>,
     stacks: Vec<StackRange>,
     filler: u64,
 }
 
 impl Machine for Task {
     const REGS: RegsLayout = REGS;
+    const FTRACE_REGS: FtraceRegs = FtraceRegs::LINUX_7_3;
+
+    fn instruction(&mut self, pc: u64) -> Option<u32> {
+        Some(self.others.get(&pc).copied().unwrap_or(BL))
+    }
 
     fn rule(&mut self, pc: u64) -> Result<Rule, Reason> {
         self.rules.get(&pc).copied().unwrap_or(Err(Reason::NotText))
@@ -81,6 +89,16 @@ impl Machine for Task {
 
     fn recover_interrupted(&mut self, pc: u64, _fp: u64) -> Result<u64, Reason> {
         Ok(pc)
+    }
+
+    fn pass_entered(&mut self, _lr: u64, _fp: u64) {}
+
+    fn witness(&mut self, _raw: u64, _cfa: u64) -> Result<(), Reason> {
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), Reason> {
+        Ok(())
     }
 }
 
@@ -117,6 +135,8 @@ struct Cpu {
     saved_fps: Vec<u64>,
     /// Where a return address in entry code was saved.
     entry_returns: Vec<u64>,
+    /// Where calls are that have not returned.
+    sites: Vec<u64>,
     calls: u64,
 }
 
@@ -136,6 +156,7 @@ impl Cpu {
             fp_is_predicted: true,
             saved_fps: vec![],
             entry_returns: vec![],
+            sites: vec![],
             calls: 0,
         };
         cpu.metadata(TASK_REGS, 1);
@@ -160,6 +181,7 @@ impl Cpu {
         let entry = Err(Reason::EntryText);
         self.task.rules.insert(self.lr - 4, entry);
         self.task.rules.insert(self.lr, entry);
+        self.sites.push(self.lr - 4);
         self.expected.push(self.lr);
     }
 
@@ -169,6 +191,7 @@ impl Cpu {
         let call = TEXT + self.calls * 8;
         self.task.rules.insert(call, Ok(Rule::Frame(rule)));
         self.lr = call + 4;
+        self.sites.push(call);
         self.expected.push(self.lr);
     }
 
@@ -413,6 +436,25 @@ proptest! {
         prop_assume!(old != Some(value));
         let start = cpu.state();
         prop_assert!(!run(&mut cpu.task, start).0.is_reliable());
+    }
+
+    /// A frame that waits for a call is at a call.
+    #[test]
+    fn refuses_return_addresses_without_a_call(
+        shapes in prop::collection::vec(any_shape(), 1..30),
+        which in any::<prop::sample::Index>(),
+        instruction in any::<u32>(),
+    ) {
+        let mut cpu = Cpu::play(&shapes);
+        let site = cpu.sites[which.index(cpu.sites.len())];
+        // BL; BLR, BLRAAZ, BLRABZ, BLRAA and BLRAB begin with these bytes.
+        prop_assume!(!matches!(instruction >> 24, 0x94..=0x97 | 0xd6 | 0xd7));
+        cpu.task.others.insert(site, instruction);
+        let start = cpu.state();
+        prop_assume!(start.sp != TASK_REGS);
+        let (verdict, _) = run(&mut cpu.task, start);
+        let refused = matches!(verdict, Verdict::Unreliable { reason: Reason::NoCall, .. });
+        prop_assert!(refused, "{verdict:?}");
     }
 
     /// What a stack ends with, and what was interrupted, only entry code can say.

@@ -14,6 +14,7 @@
 
 #include <linux/build_bug.h>
 #include <linux/errno.h>
+#include <linux/ftrace.h>
 #include <linux/stacktrace.h>
 #include <linux/types.h>
 
@@ -38,6 +39,24 @@ enum unwind_orc_regs {
 	UNWIND_ORC_REGS_PSTATE = offsetof(struct pt_regs, pstate),
 	UNWIND_ORC_REGS_STACKFRAME = offsetof(struct pt_regs, stackframe),
 	UNWIND_ORC_REGS_SIZE = sizeof(struct pt_regs),
+};
+
+/*
+ * The same for struct ftrace_regs, which ftrace_caller has at SP while it calls.
+ * Without direct calls there is no pending one either: the offset is 0.
+ */
+enum unwind_orc_ftrace_regs {
+	UNWIND_ORC_FTRACE_REGS_FP = offsetof(struct __arch_ftrace_regs, fp),
+	UNWIND_ORC_FTRACE_REGS_LR = offsetof(struct __arch_ftrace_regs, lr),
+	UNWIND_ORC_FTRACE_REGS_SP = offsetof(struct __arch_ftrace_regs, sp),
+	UNWIND_ORC_FTRACE_REGS_PC = offsetof(struct __arch_ftrace_regs, pc),
+#ifdef CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS
+	UNWIND_ORC_FTRACE_REGS_DIRECT =
+		offsetof(struct __arch_ftrace_regs, direct_tramp),
+#else
+	UNWIND_ORC_FTRACE_REGS_DIRECT = 0,
+#endif
+	UNWIND_ORC_FTRACE_REGS_SIZE = sizeof(struct __arch_ftrace_regs),
 };
 
 /**
@@ -122,15 +141,17 @@ struct unwind_orc_start {
 #define UNWIND_ORC_MAX_STACKS	3
 
 /**
- * struct unwind_orc_recovery - progress of return address recovery in a walk
- * @kr_cur:    cursor of kretprobe_find_ret_addr()
- * @graph_idx: cursor of ftrace_graph_ret_addr()
+ * struct unwind_orc_recovery - which kept return addresses a walk has used
+ * @kretprobe:  the last of the kretprobe instances that was used
+ * @graph_used: entries of the function graph tracer that were used
  *
- * All zero at the start of a walk, opaque to the walker.
+ * All zero at the start of a walk, opaque to the walker. Both tracers keep the
+ * addresses in the order of the calls, and a walk meets the frames in the same
+ * order, so each has to be for the next frame that wants one.
  */
 struct unwind_orc_recovery {
-	struct llist_node *kr_cur;
-	int graph_idx;
+	struct llist_node *kretprobe;
+	int graph_used;
 };
 
 /* Bytes of a reason's text, its terminating NUL included. */
@@ -204,6 +225,12 @@ unsigned long unwind_orc_strip_pac(unsigned long pc);
 bool unwind_orc_recover(struct task_struct *task,
 			struct unwind_orc_recovery *recovery,
 			unsigned long fp, unsigned long *pc);
+void unwind_orc_pass_entered(struct task_struct *task,
+			     struct unwind_orc_recovery *recovery,
+			     unsigned long lr, unsigned long fp);
+bool unwind_orc_all_recovered(struct task_struct *task,
+			      const struct unwind_orc_recovery *recovery);
+bool unwind_orc_instruction(unsigned long pc, u32 *instruction);
 bool unwind_orc_undisturbed(const struct task_struct *task,
 			    const struct unwind_orc_start *start);
 

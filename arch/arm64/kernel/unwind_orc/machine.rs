@@ -3,6 +3,7 @@
 //! A task of this kernel, as the core crate wants to see it.
 
 use kernel::unwind_orc::{
+    ftrace_regs,
     is_entry_text,
     is_kretprobe_trampoline,
     regs,
@@ -15,6 +16,7 @@ use kernel::unwind_orc::{
 use orc::{
     bpf,
     machine::{
+        FtraceRegs,
         Machine,
         RegsLayout,
         StackRange, //
@@ -107,11 +109,24 @@ impl Machine for Task<'_, '_> {
         size: regs::SIZE,
     };
 
+    const FTRACE_REGS: FtraceRegs = FtraceRegs {
+        direct_tramp: ftrace_regs::DIRECT,
+        fp: ftrace_regs::FP,
+        lr: ftrace_regs::LR,
+        sp: ftrace_regs::SP,
+        pc: ftrace_regs::PC,
+        size: ftrace_regs::SIZE,
+    };
+
     fn rule(&mut self, pc: u64) -> Result<Rule, Reason> {
         match self.row(pc) {
             Ok(Rule::Unreliable(Undescribed::NoCfi)) if is_entry_text(pc) => Err(Reason::EntryText),
             found => found,
         }
+    }
+
+    fn instruction(&mut self, pc: u64) -> Option<u32> {
+        self.walk.instruction(pc)
     }
 
     fn read(&mut self, address: u64) -> Option<u64> {
@@ -142,6 +157,22 @@ impl Machine for Task<'_, '_> {
             self.recover(pc, fp)
         } else {
             Ok(pc)
+        }
+    }
+
+    fn pass_entered(&mut self, lr: u64, fp: u64) {
+        self.walk.pass_entered(lr, fp);
+    }
+
+    fn witness(&mut self, _raw: u64, _cfa: u64) -> Result<(), Reason> {
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), Reason> {
+        if self.walk.all_recovered() {
+            Ok(())
+        } else {
+            Err(Reason::KeptReturnLeft)
         }
     }
 }

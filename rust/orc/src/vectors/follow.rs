@@ -75,6 +75,31 @@ macro_rules! below_bpf {
     };
 }
 
+/// The same tracer, with other words saved, and where the task will go on.
+macro_rules! with_ftrace_regs {
+    ($name:literal, $words:expr, returns: [$($kept:expr),*], $entered:expr) => {
+        Vector {
+            name: $name,
+            words: &[FINAL, KTHREAD_FRAME, FTRACE_RECORDS, FTRACE_REGS, $words, TRACER_FRAME],
+            returns: &[$($kept),*],
+            frames: &[
+                after_call(HANDLER),
+                after_call(FTRACE_CALLER),
+                $entered,
+                after_call(KTHREAD),
+                after_call(RET_FROM_FORK),
+            ],
+            ..TRACER
+        }
+    };
+}
+
+/// What the function graph tracer has kept for a return to the thread's function.
+const GRAPH_KEPT: Return = Return {
+    trampoline: RETURN_TO_HANDLER,
+    fp: KTHREAD_SP,
+    pc: after_call(KTHREAD),
+};
 /// x30 in a function that the worker has called.
 const LR: u64 = after_call(WORKER);
 /// An x30 that was used for something else since.
@@ -94,8 +119,8 @@ const OVERFLOW_REGS: u64 = OVERFLOW.high - REGS_BYTES;
 /// The traced function is called by the thread's: SP at its entry, and SP in
 /// `ftrace_caller` and in the tracer.
 pub(super) const TRACED_SP: u64 = KTHREAD_SP;
-const FTRACE_SP: u64 = TRACED_SP - 192;
-const TRACER_SP: u64 = FTRACE_SP - 32;
+pub(super) const FTRACE_SP: u64 = TRACED_SP - FTRACE_BYTES;
+pub(super) const TRACER_SP: u64 = FTRACE_SP - 32;
 /// SP and x29 below a system call's random offset.
 const SYSCALL_FP: u64 = TASK_REGS - 32;
 const SYSCALL_SP: u64 = SYSCALL_FP - 0x170;
@@ -107,6 +132,16 @@ pub(super) const FTRACE_RECORDS: &[Word] = &[
     (TRACED_SP - 32, TRACED_SP - 16),
     (TRACED_SP - 24, TRACED + 12),
 ];
+pub(super) const FTRACE_REGS: &[Word] = &ftrace_regs(
+    FTRACE_SP,
+    KTHREAD_SP,
+    after_call(KTHREAD),
+    TRACED_SP,
+    TRACED + 12,
+);
+/// The words of `struct __arch_ftrace_regs` that a callback may change.
+pub(super) const FTRACE_REGS_LR: u64 = FTRACE_SP + 88;
+pub(super) const FTRACE_REGS_PC: u64 = FTRACE_SP + 104;
 pub(super) const TRACER_FRAME: &[Word] =
     &record(TRACER_SP, TRACED_SP - 32, after_call(FTRACE_CALLER));
 
@@ -114,7 +149,13 @@ pub(super) const TRACER_FRAME: &[Word] =
 pub(super) const TRACER: Vector = Vector {
     name: "follows_patch_site_below_ftrace_caller",
     start: State::switched_out(after_call(HANDLER), TRACER_SP, TRACER_SP),
-    words: &[FINAL, KTHREAD_FRAME, FTRACE_RECORDS, TRACER_FRAME],
+    words: &[
+        FINAL,
+        KTHREAD_FRAME,
+        FTRACE_RECORDS,
+        FTRACE_REGS,
+        TRACER_FRAME,
+    ],
     frames: &[
         after_call(HANDLER),
         after_call(FTRACE_CALLER),
@@ -361,18 +402,7 @@ pub(super) const VECTORS: &[Vector] = &[
             &record(WORKER_SP, KTHREAD_SP, signed(RETURN_TO_HANDLER)),
             SWITCH_FRAME,
         ],
-        returns: &[
-            Return {
-                trampoline: RETURN_TO_HANDLER,
-                fp: WORKER_SP,
-                pc: NOT_TEXT,
-            },
-            Return {
-                trampoline: RETURN_TO_HANDLER,
-                fp: KTHREAD_SP,
-                pc: after_call(KTHREAD),
-            },
-        ],
+        returns: &[GRAPH_KEPT],
         ..BLOCKED
     },
     Vector {
@@ -429,6 +459,7 @@ pub(super) const VECTORS: &[Vector] = &[
             FINAL,
             KTHREAD_FRAME,
             FTRACE_RECORDS,
+            FTRACE_REGS,
             &record(TRACER_SP, TRACED_SP - 32, after_call(FTRACE_CALLER_CHAIN)),
         ],
         frames: &[
@@ -446,14 +477,58 @@ pub(super) const VECTORS: &[Vector] = &[
             FINAL,
             KTHREAD_FRAME,
             FTRACE_RECORDS,
-            &[(TRACED_SP - 8, RETURN_TO_HANDLER)],
+            FTRACE_REGS,
+            &[
+                (TRACED_SP - 8, RETURN_TO_HANDLER),
+                (FTRACE_REGS_LR, RETURN_TO_HANDLER),
+            ],
             TRACER_FRAME,
         ],
-        returns: &[Return {
-            trampoline: RETURN_TO_HANDLER,
-            fp: KTHREAD_SP,
-            pc: after_call(KTHREAD),
-        }],
+        returns: &[GRAPH_KEPT],
         ..TRACER
+    },
+    with_ftrace_regs! { "follows_function_graph_return_about_to_be_replaced",
+    &[], returns: [GRAPH_KEPT], TRACED + 12 },
+    with_ftrace_regs! { "follows_function_graph_return_that_was_replaced",
+    &[(FTRACE_REGS_LR, RETURN_TO_HANDLER)], returns: [GRAPH_KEPT], TRACED + 12 },
+    // A live patch: what will run is on the trace, and what will not is not.
+    with_ftrace_regs! { "follows_function_that_replaces_the_traced_one",
+    &[(FTRACE_REGS_PC, LEAF)], returns: [], LEAF },
+    with_ftrace_regs! { "follows_function_that_replaces_a_graph_traced_one",
+    &[(FTRACE_REGS_PC, LEAF), (FTRACE_REGS_LR, RETURN_TO_HANDLER)], returns: [GRAPH_KEPT], LEAF },
+    Vector {
+        name: "follows_return_in_place_of_the_traced_function",
+        words: &[
+            FINAL,
+            KTHREAD_FRAME,
+            FTRACE_RECORDS,
+            FTRACE_REGS,
+            &[(FTRACE_REGS_PC, after_call(KTHREAD))],
+            TRACER_FRAME,
+        ],
+        frames: &[
+            after_call(HANDLER),
+            after_call(FTRACE_CALLER),
+            after_call(KTHREAD),
+            after_call(RET_FROM_FORK),
+        ],
+        verdict: Verdict::Reliable { frames: 4 },
+        ..TRACER
+    },
+    Vector {
+        name: "follows_idle_task_of_boot_cpu",
+        words: &[
+            FINAL,
+            &record(KTHREAD_SP, TASK_REGS + STACKFRAME, after_call(BOOT_ENTRY)),
+            WORKER_FRAME,
+            SWITCH_FRAME,
+        ],
+        frames: &[
+            after_call(SWITCH),
+            after_call(WORKER),
+            after_call(KTHREAD),
+            after_call(BOOT_ENTRY),
+        ],
+        ..BLOCKED
     },
 ];

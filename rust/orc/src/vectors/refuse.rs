@@ -164,6 +164,21 @@ pub(super) const VECTORS: &[Vector] = &[
     stops_blocked! { "refuses_misaligned_return_address",
     [&[(WORKER_SP + 8, after_call(KTHREAD) + 2)]],
     MisalignedPc at 2: after_call(SWITCH), after_call(WORKER) => after_call(KTHREAD) + 2 },
+    stops_blocked! { "refuses_return_address_without_a_call",
+    [&[(WORKER_SP + 8, after_no_call(KTHREAD))]],
+    NoCall at 2: after_call(SWITCH), after_call(WORKER), after_no_call(KTHREAD)
+        => after_no_call(KTHREAD) },
+    Vector {
+        name: "refuses_switch_without_a_call",
+        start: State::switched_out(after_no_call(SWITCH), SWITCH_SP, SWITCH_SP),
+        frames: &[after_no_call(SWITCH)],
+        verdict: stop(Reason::NoCall, 0, after_no_call(SWITCH)),
+        ..BLOCKED
+    },
+    stops_blocked! { "refuses_entry_code_without_a_call",
+    [&[(KTHREAD_SP + 8, after_no_call(RET_FROM_FORK))]],
+    NoCall at 3: after_call(SWITCH), after_call(WORKER), after_call(KTHREAD),
+        after_no_call(RET_FROM_FORK) => after_no_call(RET_FROM_FORK) },
     stops_blocked! { "refuses_return_address_outside_text", [&[(WORKER_SP + 8, NOT_TEXT)]],
     NotText at 2: after_call(SWITCH), after_call(WORKER), NOT_TEXT => NOT_TEXT },
     stops_blocked! { "refuses_sdei_handler", [&[(WORKER_SP + 8, after_call(SDEI_HANDLER))]],

@@ -2,7 +2,8 @@
 
 //! The text and the stacks of the synthetic tasks.
 //!
-//! Functions stand 0x100 apart. A call in one is at +0x20, so it returns to +0x24.
+//! Functions stand 0x100 apart. A call in one is at +0x20, so it returns to +0x24. At
+//! +0x40 there is no call.
 
 use crate::bpf;
 use crate::machine::{StackRange, State};
@@ -99,6 +100,8 @@ pub const BPF_TAIL_CALLER: u64 = TEXT + 0x3100;
 pub const BPF_NO_FRAME: u64 = TEXT + 0x3200;
 /// A BPF trampoline.
 pub const BPF_TRAMPOLINE: u64 = TEXT + 0x3300;
+/// vmlinux's init text, for the task that was entered from there: `__primary_switched`.
+pub const BOOT_ENTRY: u64 = TEXT + 0x3f00;
 /// vmlinux's init text, for a task that was not entered from there.
 pub const INIT_TEXT: u64 = TEXT + 0x4000;
 /// Nothing: a kprobe's single-step slot, freed text, a BPF program that is gone.
@@ -115,6 +118,8 @@ pub const FAR_SIZE: u32 = 0xf_c400;
 /// `task_pt_regs()`.
 pub const TASK_REGS: u64 = TASK.high - REGS_BYTES;
 
+/// The frame of `ftrace_caller`: `struct __arch_ftrace_regs` and two records.
+pub const FTRACE_BYTES: u64 = 112 + 32;
 /// `sizeof(struct pt_regs)`.
 pub const REGS_BYTES: u64 = 320;
 /// `offsetof(struct pt_regs, stackframe)`.
@@ -147,6 +152,14 @@ pub const SWITCH_FRAME: &[Word] = &record(SWITCH_SP, WORKER_SP, after_call(WORKE
 /// The frame of a BPF program.
 pub const BPF_FRAME: &[Word] = &record(BPF_RECORD, WORKER_SP, after_call(WORKER));
 
+/// Where no function has a call, in bytes from its start.
+const NO_CALL: u64 = 0x40;
+
+/// Where no call in a function would return to.
+pub(super) const fn after_no_call(function: u64) -> u64 {
+    function + NO_CALL + 4
+}
+
 /// Where the call in a function returns to.
 pub(super) const fn after_call(function: u64) -> u64 {
     function + 0x24
@@ -166,6 +179,18 @@ pub(super) const fn record(at: u64, fp: u64, lr: u64) -> [Word; 2] {
 pub(super) const fn metadata(regs: u64, kind: u64) -> [Word; 3] {
     let at = regs + STACKFRAME;
     [(at, 0), (at + 8, 0), (at + 16, kind)]
+}
+
+/// What `ftrace_caller` saves at this address: `struct __arch_ftrace_regs`, from
+/// `direct_tramp` on.
+pub(super) const fn ftrace_regs(at: u64, fp: u64, lr: u64, sp: u64, pc: u64) -> [Word; 5] {
+    [
+        (at + 72, 0),
+        (at + 80, fp),
+        (at + 88, lr),
+        (at + 96, sp),
+        (at + 104, pc),
+    ]
 }
 
 /// What an exception saves at this address: the state, EL1h, the record.
@@ -207,7 +232,7 @@ pub(super) const fn preempted(sp: u64) -> State {
 pub(super) fn rule(pc: u64) -> Result<Rule, Reason> {
     let function = pc & !0xff;
     match function {
-        RET_FROM_FORK..ENTRY_END => Err(Reason::EntryText),
+        RET_FROM_FORK..ENTRY_END | BOOT_ENTRY => Err(Reason::EntryText),
         ENTRY_END..UNDESCRIBED_END | NO_CFI => unreliable(Undescribed::NoCfi),
         HOLE => unreliable(Undescribed::Hole),
         NOT_PROVED => unreliable(Undescribed::NotProved),
@@ -254,6 +279,8 @@ fn frame(function: u64, offset: u64) -> Result<Frame, Reason> {
             _ => saved(CfaBase::Fp, 16, X29::Record(16)),
         },
         NO_RECORD => saved(CfaBase::Sp, 32, X29::Other),
+        // Not as it is at the callsite.
+        TRACED if offset < 12 => usual(32, 8),
         TRACED => usual(32, offset.saturating_sub(12)),
         FTRACE_CALLER => ftrace_caller(16),
         FTRACE_CALLER_CHAIN if offset >= 0x80 => Frame {
@@ -299,6 +326,19 @@ fn slow_prologue(offset: u64) -> Frame {
     }
 }
 
+/// The instruction at a PC of the synthetic text: a call, but for one in each function
+/// and where the boot CPU was.
+pub(super) const fn instruction(pc: u64) -> Option<u32> {
+    match (pc & !0xff, pc & 0xff) {
+        (BOOT_ENTRY, _) => None,
+        (_, NO_CALL) => Some(0xd503_201f), // nop
+        (WORKER, _) => Some(0xd63f_0100),  // blr x8
+        (SWITCH, _) => Some(0xd73f_0909),  // blraa x8, x9
+        (HANDLER, _) => Some(0xd63f_0d1f), // blrabz x8
+        _ => Some(0x97ff_ff00),            // bl
+    }
+}
+
 /// x29 and x30 saved at the bottom of a frame of this size.
 fn saved(base: CfaBase, size: u32, x29: X29) -> Frame {
     Frame {
@@ -324,7 +364,7 @@ fn ftrace_caller(caller_fp: u32) -> Frame {
     Frame {
         cfa: Cfa {
             base: CfaBase::Sp,
-            offset: 192,
+            offset: 112 + 32,
         },
         return_address: Location::Slot(24),
         caller_fp: Location::Slot(caller_fp),

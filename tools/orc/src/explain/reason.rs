@@ -67,6 +67,14 @@ pub const fn meaning(reason: Reason) -> &'static str {
             "BPF's code, but not the body of a program: only that has a frame known to the walker"
         }
         Reason::StackGone => "the task has no stack any more: it is exiting",
+        Reason::DirectCall => "ftrace is about to call a trampoline in place of the traced function",
+        Reason::FtraceRegsMismatch => {
+            "what ftrace saved of the traced function is not what its frame records say"
+        }
+        Reason::NoCall => "the instruction before the return address is no call",
+        Reason::KeptReturnLeft => {
+            "a tracer has replaced a return address that the walk did not come to"
+        }
     }
 }
 
