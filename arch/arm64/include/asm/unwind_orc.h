@@ -43,21 +43,32 @@ enum unwind_orc_regs {
 
 /*
  * The same for struct ftrace_regs, which ftrace_caller has at SP while it calls.
- * Without direct calls there is no pending one either: the offset is 0.
+ * All zero in a kernel that has no such structure, nor an ftrace_caller with rows.
+ * Without direct calls there is no pending one either: its offset is 0.
  */
+#ifdef CONFIG_DYNAMIC_FTRACE_WITH_ARGS
+#define FTRACE_REGS_OFFSET(member)	offsetof(struct __arch_ftrace_regs, member)
+#define FTRACE_REGS_BYTES		sizeof(struct __arch_ftrace_regs)
+#else
+#define FTRACE_REGS_OFFSET(member)	0
+#define FTRACE_REGS_BYTES		0
+#endif
+
 enum unwind_orc_ftrace_regs {
-	UNWIND_ORC_FTRACE_REGS_FP = offsetof(struct __arch_ftrace_regs, fp),
-	UNWIND_ORC_FTRACE_REGS_LR = offsetof(struct __arch_ftrace_regs, lr),
-	UNWIND_ORC_FTRACE_REGS_SP = offsetof(struct __arch_ftrace_regs, sp),
-	UNWIND_ORC_FTRACE_REGS_PC = offsetof(struct __arch_ftrace_regs, pc),
+	UNWIND_ORC_FTRACE_REGS_FP = FTRACE_REGS_OFFSET(fp),
+	UNWIND_ORC_FTRACE_REGS_LR = FTRACE_REGS_OFFSET(lr),
+	UNWIND_ORC_FTRACE_REGS_SP = FTRACE_REGS_OFFSET(sp),
+	UNWIND_ORC_FTRACE_REGS_PC = FTRACE_REGS_OFFSET(pc),
 #ifdef CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS
-	UNWIND_ORC_FTRACE_REGS_DIRECT =
-		offsetof(struct __arch_ftrace_regs, direct_tramp),
+	UNWIND_ORC_FTRACE_REGS_DIRECT = FTRACE_REGS_OFFSET(direct_tramp),
 #else
 	UNWIND_ORC_FTRACE_REGS_DIRECT = 0,
 #endif
-	UNWIND_ORC_FTRACE_REGS_SIZE = sizeof(struct __arch_ftrace_regs),
+	UNWIND_ORC_FTRACE_REGS_SIZE = FTRACE_REGS_BYTES,
 };
+
+#undef FTRACE_REGS_OFFSET
+#undef FTRACE_REGS_BYTES
 
 /**
  * struct unwind_orc_region - one text section and the table that describes it
