@@ -32,7 +32,7 @@ held() {
 
 	shift 3
 	echo "$where" > $HOLD/hold || return 1
-	mapfile -t lines < $HOLD/trace
+	mapfile -t lines < <(sed 's/ \[.*\]//' $HOLD/trace)
 	echo > $HOLD/hold
 	equal "$verdict" "${lines[0]}" && equal "$ran" "$(cat $HOLD/ran)" || return 1
 	[ "$verdict" = unreliable ] || equal "$*" "${lines[*]:1:$#}"
@@ -138,10 +138,13 @@ else
 fi
 load test_orc_redirect cpu=$CPU
 check "patches replaced and unloaded, $ROUNDS rounds" replace_all
+# With one patch alone: a task that is not switched yet runs what was there before.
+before=$(count wrong)
 check "transitions beside running threads" switch_all
+after=$(count wrong)
 check "both functions were called" at_least 1000 \
 	"$(($(count calls_old) < $(count calls_new) ? $(count calls_old) : $(count calls_new)))"
 check "no task was switched that was about to run the new function" \
-	equal 0 "$(count wrong)"
+	equal 0 $((after - before))
 check "kernel log" healthy
 ktap_finished

@@ -6,7 +6,8 @@
  * /sys/module/test_orc_redirect/parameters/
  *   calls_old, calls_new  calls of the function, and of what replaces it
  *   wrong     calls of what replaces it by tasks that livepatch takes for
- *             unpatched: each was switched while it was about to run it
+ *             unpatched. Beside a first patch, or the end of the last: each was
+ *             switched while it was about to run it
  */
 #include <linux/kthread.h>
 #include <linux/module.h>
