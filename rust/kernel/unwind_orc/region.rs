@@ -41,10 +41,19 @@ pub enum Lookup<'a> {
     /// It lies in a branch to a function that is out of reach of a module's own: SP, x29 and x30 are
     /// those of that function's entry.
     Veneer,
+    /// It lies in a BPF program that has not changed SP, x29 or x30 yet.
+    BpfEntry,
     /// It lies in a BPF program, between the prologue and the epilogue: x29 is at the frame record,
     /// and that is at the upper end of the frame.
     BpfBody {
         /// From SP to the caller's SP, if SP is the same in all of the body.
+        frame_bytes: Option<NonZero<u32>>,
+    },
+    /// It lies in a BPF trampoline that the entry of a function calls, between the prologue and
+    /// the epilogue: at the upper end of the frame is the record of that function, and below it
+    /// the trampoline's own, which x29 is at.
+    BpfTrampoline {
+        /// From SP to the caller's SP.
         frame_bytes: Option<NonZero<u32>>,
     },
     /// It lies in other code of BPF's.
@@ -99,7 +108,11 @@ pub(super) fn find(_guard: &rcu::Guard, pc: u64) -> Lookup<'_> {
         bindings::unwind_orc_lookup_UNWIND_ORC_NO_TABLE => Lookup::NoTable,
         bindings::unwind_orc_lookup_UNWIND_ORC_INIT_TEXT => Lookup::InitText,
         bindings::unwind_orc_lookup_UNWIND_ORC_VENEER => Lookup::Veneer,
+        bindings::unwind_orc_lookup_UNWIND_ORC_BPF_ENTRY => Lookup::BpfEntry,
         bindings::unwind_orc_lookup_UNWIND_ORC_BPF_BODY => Lookup::BpfBody {
+            frame_bytes: NonZero::new(frame_bytes),
+        },
+        bindings::unwind_orc_lookup_UNWIND_ORC_BPF_TRAMPOLINE => Lookup::BpfTrampoline {
             frame_bytes: NonZero::new(frame_bytes),
         },
         bindings::unwind_orc_lookup_UNWIND_ORC_BPF_OTHER => Lookup::BpfOther,

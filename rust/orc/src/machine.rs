@@ -192,6 +192,13 @@ pub trait Machine {
     /// of the boot CPU was entered from.
     fn instruction(&mut self, pc: u64) -> Option<u32>;
 
+    /// Whether this address, whose rule is that of an ftrace callsite, is in a BPF
+    /// trampoline: that has no `struct __arch_ftrace_regs`, and goes on where its frame
+    /// says.
+    fn is_bpf_trampoline(&mut self, _pc: u64) -> bool {
+        false
+    }
+
     /// The eight bytes at this address.
     ///
     /// The walk asks only for aligned addresses on one of [`Machine::stacks`].

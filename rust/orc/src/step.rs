@@ -56,6 +56,9 @@ pub(crate) fn step<M: Machine>(
     check_call(machine, state, false)?;
     match state.kind {
         Kind::Entered { .. } if rule != Frame::ENTRY => Err(Reason::PatchSiteNotEntry),
+        _ if rule.patch_site && is_bpf_trampoline(machine, state) => {
+            bpf_trampoline(machine, stacks, state, &rule)
+        }
         _ if rule.patch_site => ftrace_caller(machine, stacks, state, &rule),
         _ => frame(machine, stacks, state, &rule),
     }
@@ -80,6 +83,7 @@ fn check_call<M: Machine>(machine: &mut M, state: &State, is_entry: bool) -> Res
     };
     match machine.instruction(site) {
         Some(instruction) if is_call(instruction) => Ok(()),
+        Some(RET_X10) if is_bpf_trampoline(machine, state) => check_bpf_call(machine, site),
         // Where the boot CPU's idle task was entered from.
         None if is_entry => Ok(()),
         _ => Err(Reason::NoCall),
@@ -93,6 +97,26 @@ const fn is_call(instruction: u32) -> bool {
         || instruction & 0xffff_fc1f == 0xd63f_0000
         || instruction & 0xffff_f81f == 0xd63f_081f
         || instruction & 0xffff_f800 == 0xd73f_0800
+}
+
+/// `ret x10`
+const RET_X10: u32 = 0xd65f_0140;
+/// `adr x30, .+8`
+const ADR_X30_8: u32 = 0x1000_005e;
+
+/// A BPF trampoline calls the function whose entry has called it behind that entry,
+/// where no BLR may go to: it puts the return address into x30 itself.
+fn check_bpf_call<M: Machine>(machine: &mut M, site: u64) -> Result<(), Reason> {
+    let before = site.checked_sub(4).ok_or(Reason::NoCall)?;
+    match machine.instruction(before) {
+        Some(ADR_X30_8) => Ok(()),
+        _ => Err(Reason::NoCall),
+    }
+}
+
+fn is_bpf_trampoline<M: Machine>(machine: &mut M, state: &State) -> bool {
+    let pc = call_site(machine, state).unwrap_or(state.pc);
+    machine.is_bpf_trampoline(pc)
 }
 
 /// The rule for this frame, or why there is none.
@@ -311,19 +335,13 @@ fn ftrace_caller<M: Machine>(
     state: &State,
     rule: &Frame,
 ) -> Result<State, Reason> {
-    let callsite = frame(machine, stacks, state, rule)?;
-    let cfa = callsite.sp;
-    let record = cfa
-        .checked_sub(RECORD_BYTES)
-        .ok_or(Reason::SlotOutsideFrame)?;
-    let fp = stacks.read(machine, record)?;
-    let lr = stacks.read(machine, record.saturating_add(8))?;
-    // Its rows give either x29 at the callsite or the next record in the chain.
-    if callsite.fp != fp && callsite.fp != record {
-        return Err(Reason::FpMismatch);
-    }
-    check_synthetic_record(machine, stacks, state, rule, record)?;
-
+    let Callsite {
+        cfa,
+        record,
+        fp,
+        lr,
+        ..
+    } = callsite(machine, stacks, state, rule)?;
     let regs = read_ftrace_regs(machine, stacks, state)?;
     let lies = record.checked_sub(RECORD_BYTES) != state.sp.checked_add(M::FTRACE_REGS.size);
     if lies || regs.sp != cfa || regs.fp != fp {
@@ -350,7 +368,69 @@ fn ftrace_caller<M: Machine>(
     })
 }
 
-/// The records that `ftrace_caller` makes, its own and that of the traced
+/// Steps from a BPF trampoline to the function whose entry has called it.
+///
+/// `prepare_trampoline()` makes the two records that `ftrace_caller` makes. What was to
+/// be changed by tracers or live patches has been, before the trampoline was called.
+fn bpf_trampoline<M: Machine>(
+    machine: &mut M,
+    stacks: &mut Stacks,
+    state: &State,
+    rule: &Frame,
+) -> Result<State, Reason> {
+    let Callsite {
+        pc, cfa, fp, lr, ..
+    } = callsite(machine, stacks, state, rule)?;
+    Ok(State {
+        pc,
+        kind: Kind::Entered { lr },
+        sp: cfa,
+        fp,
+    })
+}
+
+/// What a trampoline that was called from a function's entry says of that function.
+struct Callsite {
+    /// Where it returns to.
+    pc: u64,
+    /// SP there.
+    cfa: u64,
+    /// The address of the record that stands for the function.
+    record: u64,
+    /// x29 and x30 in that record.
+    fp: u64,
+    lr: u64,
+}
+
+/// Applies the row of such a trampoline.
+fn callsite<M: Machine>(
+    machine: &mut M,
+    stacks: &mut Stacks,
+    state: &State,
+    rule: &Frame,
+) -> Result<Callsite, Reason> {
+    let caller = frame(machine, stacks, state, rule)?;
+    let cfa = caller.sp;
+    let record = cfa
+        .checked_sub(RECORD_BYTES)
+        .ok_or(Reason::SlotOutsideFrame)?;
+    let fp = stacks.read(machine, record)?;
+    let lr = stacks.read(machine, record.saturating_add(8))?;
+    // The row gives either x29 at the callsite or the next record in the chain.
+    if caller.fp != fp && caller.fp != record {
+        return Err(Reason::FpMismatch);
+    }
+    check_synthetic_record(machine, stacks, state, rule, record)?;
+    Ok(Callsite {
+        pc: caller.pc,
+        cfa,
+        record,
+        fp,
+        lr,
+    })
+}
+
+/// The records that such a trampoline makes, its own and that of the traced
 /// function, are a chain.
 fn check_synthetic_record<M: Machine>(
     machine: &mut M,

@@ -11,6 +11,7 @@
 // All sums here are of constants: an overflow fails the build.
 #![allow(clippy::arithmetic_side_effects)]
 
+mod bpf_trampoline;
 mod follow;
 mod refuse;
 mod refuse_tracing;
@@ -91,9 +92,14 @@ pub enum Mismatch {
 
 /// All vectors.
 pub fn all() -> impl Iterator<Item = &'static Vector> {
-    [follow::VECTORS, refuse::VECTORS, refuse_tracing::VECTORS]
-        .into_iter()
-        .flatten()
+    [
+        follow::VECTORS,
+        bpf_trampoline::VECTORS,
+        refuse::VECTORS,
+        refuse_tracing::VECTORS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Walks over a vector.
@@ -183,6 +189,10 @@ impl Machine for Synthetic {
 
     fn instruction(&mut self, pc: u64) -> Option<u32> {
         text::instruction(pc)
+    }
+
+    fn is_bpf_trampoline(&mut self, pc: u64) -> bool {
+        (text::BPF_TRAMPOLINE..text::BPF_DISPATCHER).contains(&pc)
     }
 
     fn read(&mut self, address: u64) -> Option<u64> {

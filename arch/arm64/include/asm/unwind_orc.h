@@ -98,10 +98,15 @@ struct unwind_orc_region {
  *                       entered from there
  * @UNWIND_ORC_VENEER:   a module's PLT: branches to functions that are out of
  *                       reach, which leave SP, x29 and x30 as they are
- * @UNWIND_ORC_BPF_BODY: a BPF program between its prologue and its epilogue: x29
- *                       is at the frame record, which is at the upper end of the
- *                       frame; the size of the frame was filled in, from SP to
- *                       the caller's SP, or 0 if SP may be elsewhere
+ * @UNWIND_ORC_BPF_ENTRY: a BPF program that has not changed SP, x29 or x30 yet
+ * @UNWIND_ORC_BPF_BODY: a BPF program, or a trampoline that was called like one,
+ *                       between its prologue and its epilogue: x29 is at the frame
+ *                       record, which is at the upper end of the frame; the size
+ *                       of the frame was filled in, from SP to the caller's SP, or
+ *                       0 if SP may be elsewhere
+ * @UNWIND_ORC_BPF_TRAMPOLINE: the same of a trampoline that the entry of a function
+ *                       calls: the frame record of that function is at the upper
+ *                       end, and its own, where x29 is, below that
  * @UNWIND_ORC_BPF_OTHER: other code of BPF's, of which nothing is known
  */
 enum unwind_orc_lookup {
@@ -110,7 +115,9 @@ enum unwind_orc_lookup {
 	UNWIND_ORC_NOT_TEXT,
 	UNWIND_ORC_INIT_TEXT,
 	UNWIND_ORC_VENEER,
+	UNWIND_ORC_BPF_ENTRY,
 	UNWIND_ORC_BPF_BODY,
+	UNWIND_ORC_BPF_TRAMPOLINE,
 	UNWIND_ORC_BPF_OTHER,
 };
 

@@ -55,7 +55,13 @@ unwind_orc_find_module(unsigned long pc, struct unwind_orc_region *region)
 /* bpf.c */
 #ifdef CONFIG_BPF_JIT
 enum unwind_orc_lookup unwind_orc_find_bpf(unsigned long pc, u32 *frame_size);
+bool unwind_orc_bpf_instruction(unsigned long pc, u32 *instruction);
 #else
+static inline bool unwind_orc_bpf_instruction(unsigned long pc, u32 *instruction)
+{
+	return false;
+}
+
 static inline enum unwind_orc_lookup
 unwind_orc_find_bpf(unsigned long pc, u32 *frame_size)
 {

@@ -81,8 +81,9 @@ impl<'a, 'w> Task<'a, 'w> {
             // Where it was entered from.
             Lookup::InitText if self.walk.is_boot_idle() => return Err(Reason::EntryText),
             Lookup::InitText => return Err(Reason::InitText),
-            Lookup::Veneer => return Ok(Rule::Frame(Frame::ENTRY)),
+            Lookup::Veneer | Lookup::BpfEntry => return Ok(Rule::Frame(Frame::ENTRY)),
             Lookup::BpfBody { frame_bytes } => return bpf::body(frame_bytes),
+            Lookup::BpfTrampoline { frame_bytes } => return bpf::trampoline(frame_bytes),
             Lookup::BpfOther => return Err(Reason::BpfOther),
         };
         let text = Text {
@@ -127,6 +128,10 @@ impl Machine for Task<'_, '_> {
 
     fn instruction(&mut self, pc: u64) -> Option<u32> {
         self.walk.instruction(pc)
+    }
+
+    fn is_bpf_trampoline(&mut self, pc: u64) -> bool {
+        matches!(self.walk.find(pc), Lookup::BpfTrampoline { .. })
     }
 
     fn read(&mut self, address: u64) -> Option<u64> {

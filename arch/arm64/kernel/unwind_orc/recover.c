@@ -218,6 +218,8 @@ bool unwind_orc_instruction(unsigned long pc, u32 *instruction)
 	case UNWIND_ORC_VENEER:
 	case UNWIND_ORC_BPF_BODY:
 		break;
+	case UNWIND_ORC_BPF_TRAMPOLINE:
+		return unwind_orc_bpf_instruction(pc, instruction);
 	default:
 		return false;
 	}

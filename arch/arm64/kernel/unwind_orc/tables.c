@@ -68,7 +68,7 @@ int unwind_orc_accept_all(const struct unwind_orc_ops *ops)
  * unwind_orc_find() - the text section a PC lies in, and its table
  * @pc:         any value
  * @region:     filled in for UNWIND_ORC_FOUND
- * @frame_size: filled in for UNWIND_ORC_BPF_BODY
+ * @frame_size: filled in for UNWIND_ORC_BPF_BODY and UNWIND_ORC_BPF_TRAMPOLINE
  *
  * To be called under RCU, which keeps module, text and table in place.
  */

@@ -214,12 +214,13 @@ pub(super) const VECTORS: &[Vector] = &[
     pc: BPF_NO_FRAME + 0x20, sp: BPF_SP, fp: BPF_RECORD, words: [BPF_FRAME], BpfOther },
     stops_at! { "refuses_x29_that_is_not_the_record_of_bpf_program",
     pc: BPF_PROG + 0x20, sp: BPF_SP, fp: WORKER_SP, words: [BPF_FRAME], FpMismatch },
-    stops_blocked! { "refuses_call_patched_into_entry_of_bpf_program",
+    stops_blocked! { "refuses_return_into_entry_of_bpf_program",
     [&[(WORKER_SP + 8, BPF_PROG + 12)]],
-    BpfOther at 2: after_call(SWITCH), after_call(WORKER), BPF_PROG + 12 => BPF_PROG + 12 },
-    stops_blocked! { "refuses_bpf_trampoline", [&[(WORKER_SP + 8, after_call(BPF_TRAMPOLINE))]],
-    BpfOther at 2: after_call(SWITCH), after_call(WORKER), after_call(BPF_TRAMPOLINE)
-        => after_call(BPF_TRAMPOLINE) },
+    ReturnAddressLost at 2: after_call(SWITCH), after_call(WORKER), BPF_PROG + 12
+        => BPF_PROG + 12 },
+    stops_blocked! { "refuses_bpf_dispatcher", [&[(WORKER_SP + 8, after_call(BPF_DISPATCHER))]],
+    BpfOther at 2: after_call(SWITCH), after_call(WORKER), after_call(BPF_DISPATCHER)
+        => after_call(BPF_DISPATCHER) },
     Vector {
         name: "refuses_bpf_program_that_is_gone",
         start: State::switched_out(after_call(SWITCH), BPF_SP - 32, BPF_SP - 32),

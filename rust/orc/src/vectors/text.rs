@@ -91,15 +91,27 @@ pub const NO_TABLE: u64 = TEXT + 0x2500;
 /// Behind the end of a table.
 pub const NO_ROW: u64 = TEXT + 0x2600;
 const TEXT_END: u64 = TEXT + 0x2c00;
-/// A BPF program with a frame of 96 bytes, its prologue below +0x20, its epilogue
-/// from +0x80.
+/// A BPF program with a frame of 96 bytes, its prologue below +0x20, which changes
+/// nothing up to +0xc, its epilogue from +0x80.
 pub const BPF_PROG: u64 = TEXT + 0x3000;
 /// The same with a tail call at +0x40, which takes the frame down.
 pub const BPF_TAIL_CALLER: u64 = TEXT + 0x3100;
 /// The same with a frame of less than the record.
 pub const BPF_NO_FRAME: u64 = TEXT + 0x3200;
-/// A BPF trampoline.
+/// A BPF trampoline with a frame of 160 bytes: both records and what it needs. Its
+/// prologue is below +0x20, its epilogue from +0x80.
 pub const BPF_TRAMPOLINE: u64 = TEXT + 0x3300;
+/// Where it calls the traced function: `adr x30, .+8; ret x10`; the same after something
+/// else. Also in other functions, where it calls nothing.
+pub const BPF_CALL: u64 = 0x5c;
+/// See [`BPF_CALL`].
+pub const BPF_NO_CALL: u64 = 0x64;
+/// The same, of which the size is not known.
+pub const BPF_TRAMPOLINE_NO_SIZE: u64 = TEXT + 0x3400;
+/// The same with a frame that is too small for two records.
+pub const BPF_TRAMPOLINE_SMALL: u64 = TEXT + 0x3500;
+/// A BPF dispatcher: the kernel knows what it is, and no more.
+pub const BPF_DISPATCHER: u64 = TEXT + 0x3600;
 /// vmlinux's init text, for the task that was entered from there: `__primary_switched`.
 pub const BOOT_ENTRY: u64 = TEXT + 0x3f00;
 /// vmlinux's init text, for a task that was not entered from there.
@@ -243,7 +255,10 @@ pub(super) fn rule(pc: u64) -> Result<Rule, Reason> {
         BPF_PROG => bpf_program(pc & 0xff, 96),
         BPF_TAIL_CALLER => bpf_program(pc & 0xff, 0),
         BPF_NO_FRAME => bpf_program(pc & 0xff, 8),
-        BPF_TRAMPOLINE => Err(Reason::BpfOther),
+        BPF_TRAMPOLINE => bpf_trampoline(pc & 0xff, 160),
+        BPF_TRAMPOLINE_NO_SIZE => bpf_trampoline(pc & 0xff, 0),
+        BPF_TRAMPOLINE_SMALL => bpf_trampoline(pc & 0xff, 24),
+        BPF_DISPATCHER => Err(Reason::BpfOther),
         INIT_TEXT => Err(Reason::InitText),
         KTHREAD..HOLE | FAR_FRAME..TEXT_END => frame(function, pc & 0xff).map(Rule::Frame),
         _ => Err(Reason::NotText),
@@ -253,7 +268,16 @@ pub(super) fn rule(pc: u64) -> Result<Rule, Reason> {
 /// What the kernel says of a program with a frame of this size, 0 if not fixed.
 fn bpf_program(offset: u64, frame_bytes: u32) -> Result<Rule, Reason> {
     match offset {
+        0..0x10 => Ok(Rule::Frame(Frame::ENTRY)),
         0x20..0x80 => bpf::body(NonZero::new(frame_bytes)),
+        _ => Err(Reason::BpfOther),
+    }
+}
+
+/// What the kernel says of a trampoline with a frame of this size, 0 if not known.
+fn bpf_trampoline(offset: u64, frame_bytes: u32) -> Result<Rule, Reason> {
+    match offset {
+        0x20..0x80 => bpf::trampoline(NonZero::new(frame_bytes)),
         _ => Err(Reason::BpfOther),
     }
 }
@@ -331,7 +355,10 @@ fn slow_prologue(offset: u64) -> Frame {
 pub(super) const fn instruction(pc: u64) -> Option<u32> {
     match (pc & !0xff, pc & 0xff) {
         (BOOT_ENTRY, _) => None,
-        (_, NO_CALL) => Some(0xd503_201f), // nop
+        (_, NO_CALL) => Some(0xd503_201f),  // nop
+        (_, BPF_CALL) => Some(0xd65f_0140), // ret x10
+        (_, BPF_NO_CALL) => Some(0xd65f_0140),
+        (_, 0x58) => Some(0x1000_005e),    // adr x30, .+8
         (WORKER, _) => Some(0xd63f_0100),  // blr x8
         (SWITCH, _) => Some(0xd73f_0909),  // blraa x8, x9
         (HANDLER, _) => Some(0xd63f_0d1f), // blrabz x8
