@@ -16,8 +16,8 @@ MAKEFLAGS += --no-print-directory
 help:
 	@scripts/help.sh
 
-.PHONY: doctor setup run test test-debug bench kernel install-tree series check clean check-compilers check-distro check-sancov
-doctor setup run test test-debug bench install-tree series check clean check-compilers check-distro check-sancov:
+.PHONY: doctor setup run test test-debug test-trampolines bench kernel install-tree series check clean check-compilers check-distro check-sancov
+doctor setup run test test-debug test-trampolines bench install-tree series check clean check-compilers check-distro check-sancov:
 	@scripts/$@.sh
 
 kernel: setup

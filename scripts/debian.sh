@@ -105,3 +105,34 @@ download_package() { # DIR WHAT LOG SUITE NAME
 	rm -f "$1"/*.deb
 	(cd "$1" && STEP_MAY_FAIL=1 step "$2: $5 from $4, $size MiB" "$3" private_apt "$1/apt" download "$5")
 }
+
+# fetch_tree DIR LOG WHAT PACKAGE SUITE...: the package with all that it depends on, the
+# C library included, from the first suite that has it, unpacked below DIR.
+fetch_tree() {
+	local dir=$1 log=$2 what=$3 package=$4 suite
+	shift 4
+	for suite in "$@"; do
+		private_apt_setup "$dir/apt" amd64 "$suite"
+		if STEP_MAY_FAIL=1 step "$what: looking in $suite" "$log" download_tree "$dir" "$package"; then
+			step "$what: unpacking" "$log-unpack" unpack_tree "$dir"
+			return
+		fi
+	done
+	die "no suite of $* has $package ($LOG_DIR/$log.log)"
+}
+
+download_tree() { # DIR PACKAGE
+	private_apt "$1/apt" update && private_apt "$1/apt" install --download-only "$2"
+}
+
+unpack_tree() { # DIR
+	local d deb
+	for d in bin lib lib64 sbin; do
+		mkdir -p "$1/usr/$d"
+		ln -sfn "usr/$d" "$1/$d"
+	done
+	for deb in "$1"/apt/cache/archives/*.deb; do
+		dpkg-deb --fsys-tarfile "$deb" | tar -x --keep-directory-symlink -C "$1" || return
+	done
+	rm -rf "$1/apt"
+}

@@ -25,6 +25,7 @@ guest_tests() { # NAME SECTIONS
 	stage_new "$1"
 	stage_modules "$STAGE"
 	for section in $2; do
+		[ "$section" != trampolines ] || section=unwind_orc
 		[ ! -d "$KERNEL_SRC/tools/testing/selftests/$section" ] || targets+="${targets:+ }$section"
 	done
 	stage_selftests "$STAGE" "$targets"

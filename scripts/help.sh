@@ -9,6 +9,7 @@ make run            the demonstration: livepatch beside CPU-bound kernel threads
 make test           every test, on this machine and in the guest
 make test-debug our tests in a kernel with KASAN, KCOV, UBSAN, lockdep and a shadow call
                     stack that is patched in at boot (half an hour more)
+make test-trampolines   BPF programs attached to functions, in a kernel with BTF
 make doctor         says what is missing on this machine; changes nothing
 make setup          installs and fetches what is missing (run and test do it too)
 make kernel         the patched kernel: build/linux-7.3, build/kernel-7.3

@@ -48,5 +48,6 @@ kernel_make_args() {
 	fi
 	[ -z "$KERNEL_VARIANT" ] ||
 		KERNEL_MAKE+=("KCFLAGS=${KERNEL_CFLAGS:-}" "KRUSTFLAGS=${KERNEL_RUSTFLAGS:-}")
+	[ -z "${PAHOLE:-}" ] || KERNEL_MAKE+=("PAHOLE=$PAHOLE")
 	ccache_links
 }

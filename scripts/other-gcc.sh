@@ -15,24 +15,6 @@ SUITES='trixie forky sid'
 dir=$CACHE/compilers/gcc-$version
 work=$dir.new
 
-fetch() { # SUITE
-	private_apt_setup "$work/apt" amd64 "$1"
-	private_apt "$work/apt" update &&
-		private_apt "$work/apt" install --download-only "gcc-$version-aarch64-linux-gnu"
-}
-
-unpack() {
-	local d deb
-	for d in bin lib lib64 sbin; do
-		mkdir -p "$work/usr/$d"
-		ln -sfn "usr/$d" "$work/$d"
-	done
-	for deb in "$work"/apt/cache/archives/*.deb; do
-		dpkg-deb --fsys-tarfile "$deb" | tar -x --keep-directory-symlink -C "$work" || return
-	done
-	rm -rf "$work/apt"
-}
-
 # The place is the final one, so the directory is moved before.
 use_own_library() {
 	local lib=$dir/usr/lib/x86_64-linux-gnu file
@@ -45,24 +27,14 @@ use_own_library() {
 	"$dir/usr/bin/aarch64-linux-gnu-gcc" -c -x c -o /dev/null - <<<'int answer;'
 }
 
-from_suites() {
-	local suite
-	for suite in $SUITES; do
-		if STEP_MAY_FAIL=1 step "gcc-$version: looking in $suite, 50 MiB" "gcc-$version" fetch "$suite" >&2; then
-			return
-		fi
-	done
-	die "no suite of $SUITES has gcc-$version-aarch64-linux-gnu ($LOG_DIR/gcc-$version.log)"
-}
-
 take_lock "$dir.lock" "gcc-$version" >&2
 if [ ! -e "$dir/.complete" ]; then
 	have patchelf || die "no patchelf: OTHER_GCC=1 make setup installs it"
 	need_space "$CACHE" 600 "gcc-$version"
 	rm -rf "$dir" "$work"
 	mkdir -p "$work"
-	from_suites
-	step "gcc-$version: unpacking" "gcc-$version-unpack" unpack >&2
+	# shellcheck disable=SC2086 # one word a suite
+	fetch_tree "$work" "gcc-$version" "gcc-$version" "gcc-$version-aarch64-linux-gnu" $SUITES >&2
 	mv "$work" "$dir"
 	step "gcc-$version: relinking" "gcc-$version-relink" use_own_library >&2
 	touch "$dir/.complete"

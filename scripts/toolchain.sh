@@ -19,6 +19,8 @@ MIN_GCC=8.1.0
 MIN_RUSTC=1.85.0
 MIN_BINDGEN=0.71.1
 MIN_CARGO=1.85.0
+# Older ones fail where some of the compilation units are Rust's.
+MIN_PAHOLE=1.26
 # The one that is installed when there is none that is new enough.
 BINDGEN_VERSION=0.72.1
 

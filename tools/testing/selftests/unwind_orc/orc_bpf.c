@@ -32,39 +32,17 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "bpf_insns.h"
 #include "page_fault.h"
 
-#define MAX_INSNS	64
 /* Runs of a program before it is loaded anew: loading takes its time, too. */
 #define RUNS		10
 /* In one run: more than a few take long on a busy machine. */
 #define WAITS		20
-#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
 /* Bytes of stack: what all do with, and the most, with 16 for the time. */
 #define STACK		48
 #define DEEP_STACK	(512 - 16)
-
-#define INSN(c, d, s, o, i)						\
-	((struct bpf_insn){ .code = (c), .dst_reg = (d), .src_reg = (s),	\
-			    .off = (o), .imm = (i) })
-#define MOV(d, s)	INSN(BPF_ALU64 | BPF_MOV | BPF_X, d, s, 0, 0)
-#define MOV_IMM(d, i)	INSN(BPF_ALU64 | BPF_MOV | BPF_K, d, 0, 0, i)
-#define ADD_IMM(d, i)	INSN(BPF_ALU64 | BPF_ADD | BPF_K, d, 0, 0, i)
-#define LOAD(d, s, o)	INSN(BPF_LDX | BPF_MEM | BPF_DW, d, s, o, 0)
-#define STORE(d, s, o)	INSN(BPF_STX | BPF_MEM | BPF_DW, d, s, o, 0)
-#define STORE_IMM(d, i, o) INSN(BPF_ST | BPF_MEM | BPF_DW, d, 0, o, i)
-#define JUMP(o)		INSN(BPF_JMP | BPF_JA, 0, 0, o, 0)
-#define MAY_JUMP(o)	INSN(BPF_JMP | BPF_JCOND, 0, BPF_MAY_GOTO, o, 0)
-#define JUMP_IF_NOT_0(d, o) INSN(BPF_JMP | BPF_JNE | BPF_K, d, 0, o, 0)
-#define HELPER(id)	INSN(BPF_JMP | BPF_CALL, 0, 0, 0, id)
-#define CALL(o)		INSN(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_CALL, 0, o)
-#define EXIT()		INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)
-
-struct code {
-	struct bpf_insn insns[MAX_INSNS];
-	unsigned int len;
-};
 
 /* Emits what a program ends in, with its context in r1. */
 typedef void (*action_fn)(struct code *code, int stack);
@@ -77,24 +55,6 @@ static struct context {
 } context;
 
 static int prog;
-
-static int bpf(int cmd, union bpf_attr *attr)
-{
-	return syscall(SYS_bpf, cmd, attr, sizeof(*attr));
-}
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static void emit(struct code *code, struct bpf_insn insn)
-{
-	if (code->len == MAX_INSNS)
-		abort();
-	code->insns[code->len++] = insn;
-}
 
 static void emit_fault(struct code *code, int stack)
 {
@@ -131,16 +91,6 @@ static void emit_wait(struct code *code, int stack)
 	emit(code, JUMP_IF_NOT_0(BPF_REG_0, 2));
 	emit(code, ADD_IMM(BPF_REG_8, -1));
 	emit(code, JUMP_IF_NOT_0(BPF_REG_8, (int)loop - (int)code->len - 1));
-	emit(code, EXIT());
-}
-
-/* Until the kernel says that it took too long. */
-static void emit_spin(struct code *code, int stack)
-{
-	emit(code, MAY_JUMP(2));
-	emit(code, STORE_IMM(BPF_REG_10, 0, -stack));
-	emit(code, JUMP(-3));
-	emit(code, MOV_IMM(BPF_REG_0, 0));
 	emit(code, EXIT());
 }
 
