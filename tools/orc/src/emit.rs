@@ -8,7 +8,7 @@ use object::{Architecture, BinaryFormat, Endianness, SectionKind};
 
 use crate::elf::Image;
 use crate::error::Fault;
-use crate::input::{BuildId, TABLE_SECTION};
+use crate::input::{table_section, BuildId, TABLE_SECTION};
 use crate::rewrite::{self, NewSection};
 
 /// Alignment of a table in memory.
@@ -68,24 +68,39 @@ pub fn difference(linked: &[u8], wanted: &[u8]) -> Option<String> {
     ))
 }
 
-/// A module with these tables, `(name of the section, table)`, in place of those
-/// that it had.
+/// The table of one of a module's text sections.
+#[derive(Debug)]
+pub struct ModuleTable {
+    /// The number of the text section.
+    pub text: usize,
+    /// The table.
+    pub bytes: Vec<u8>,
+}
+
+/// A module with these tables in place of those that it had.
+///
+/// A table's section is named after the text section and linked to it: two text
+/// sections may have one name, and the kernel goes by the link.
 ///
 /// # Errors
 ///
 /// A [`Fault`] when the module can't be taken apart.
-pub fn module(
-    image: &Image<'_>,
-    tables: &[(String, Vec<u8>)],
-    keep_cfi: bool,
-) -> Result<Vec<u8>, Fault> {
+pub fn module(image: &Image<'_>, tables: &[ModuleTable], keep_cfi: bool) -> Result<Vec<u8>, Fault> {
     let dropped =
         |name: &str| name.starts_with(TABLE_SECTION) || (!keep_cfi && CFI_SECTIONS.contains(&name));
+    let mut names = Vec::with_capacity(tables.len());
+    for table in tables {
+        let text = image.sections.get(table.text);
+        let text = text.ok_or_else(|| Fault::new(TABLE_SECTION, 0, "is about no section"))?;
+        names.push(table_section(true, &text.name));
+    }
     let added: Vec<NewSection<'_>> = tables
         .iter()
-        .map(|(name, table)| NewSection {
+        .zip(&names)
+        .map(|(table, name)| NewSection {
             name,
-            bytes: table,
+            about: table.text,
+            bytes: &table.bytes,
             align: TABLE_ALIGN,
         })
         .collect();

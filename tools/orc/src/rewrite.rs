@@ -21,11 +21,14 @@ const SECTION_BYTES: usize = 64;
 const SYMBOL_BYTES: usize = 24;
 const RELA_BYTES: usize = 24;
 
-/// A section to add: allocated, read-only.
+/// A section to add: allocated, read-only, and linked to another.
 #[derive(Clone, Copy, Debug)]
 pub struct NewSection<'n> {
     /// Its name.
     pub name: &'n str,
+    /// The section that it is about, by its number in the image. Whoever renumbers
+    /// sections keeps `sh_link` of a section with `SHF_LINK_ORDER` right.
+    pub about: usize,
     /// Its bytes.
     pub bytes: &'n [u8],
     /// Its alignment.
@@ -61,7 +64,9 @@ pub fn rewrite(
         let name = names_added.len() as u32;
         names_added.extend(section.name.as_bytes());
         names_added.push(0);
-        out.add(name, section);
+        let about = numbers.section(section.about);
+        let fault = || Fault::new(section.name, 0, "is about a section to drop");
+        out.add(name, section, about.ok_or_else(fault)?);
     }
     Ok(out.finish(&names_added))
 }
@@ -148,14 +153,16 @@ impl Output {
         self.headers.extend(header);
     }
 
-    fn add(&mut self, name: u32, section: &NewSection<'_>) {
+    fn add(&mut self, name: u32, section: &NewSection<'_>, link: u32) {
+        let flags = elf::SHF_ALLOC.0 | elf::SHF_LINK_ORDER.0;
         let at = self.append(section.bytes, section.align);
         let mut header = [0; SECTION_BYTES];
         put(&mut header, 0, &name.to_le_bytes());
         put(&mut header, 4, &elf::SHT_PROGBITS.0.to_le_bytes());
-        put(&mut header, 8, &elf::SHF_ALLOC.0.to_le_bytes());
+        put(&mut header, 8, &flags.to_le_bytes());
         put(&mut header, 24, &at.to_le_bytes());
         put(&mut header, 32, &(section.bytes.len() as u64).to_le_bytes());
+        put(&mut header, 40, &link.to_le_bytes());
         put(&mut header, 48, &section.align.to_le_bytes());
         self.headers.extend(header);
     }

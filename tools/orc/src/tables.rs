@@ -2,11 +2,13 @@
 
 //! The tables of a file: those that it carries, or those that its CFI gives.
 
+use object::elf;
 use orc::table::Table;
 
+use crate::elf::{Image, Section};
 use crate::error::Fault;
 use crate::generate;
-use crate::input::{table_section, Input, Text};
+use crate::input::{table_section, Input, Text, TABLE_SECTION};
 use crate::table::{self, Rows};
 
 /// The table of one text section.
@@ -69,7 +71,7 @@ pub fn undescribed(text: &Text) -> Fault {
 /// A [`Fault`] when the kernel would refuse it.
 pub fn carried<'i>(input: &'i Input<'_>, text: &'i Text) -> Result<Option<Described<'i>>, Fault> {
     let name = table_section(input.image.relocatable, &text.text.name);
-    let Some(section) = input.image.section(&name) else {
+    let Some(section) = table_of(&input.image, text, &name)? else {
         return Ok(None);
     };
     let bytes = section.data;
@@ -91,4 +93,25 @@ pub fn carried<'i>(input: &'i Input<'_>, text: &'i Text) -> Result<Option<Descri
         rules: header.rules,
         carried: true,
     }))
+}
+
+/// The section with the table of a text section: a module has several, each linked
+/// to the text that it describes.
+fn table_of<'i, 'd>(
+    image: &'i Image<'d>,
+    text: &Text,
+    name: &str,
+) -> Result<Option<&'i Section<'d>>, Fault> {
+    if !image.relocatable {
+        return Ok(image.section(name));
+    }
+    let mut tables = image.sections.iter().filter(|section| {
+        section.name.starts_with(TABLE_SECTION)
+            && section.flags & elf::SHF_LINK_ORDER.0 != 0
+            && section.link as usize == text.section
+    });
+    match (tables.next(), tables.next()) {
+        (_, Some(_)) => Err(Fault::new(name, 0, "a second table for one text section")),
+        (table, None) => Ok(table),
+    }
 }

@@ -8,11 +8,12 @@ use clap::Args;
 
 use super::Outcome;
 use crate::elf::load::{is_no_dwarf, load};
+use crate::emit::{self, ModuleTable};
 use crate::error::{Error, Fault};
-use crate::input::{table_section, BuildId, Input};
+use crate::input::{BuildId, Input};
 use crate::progress::Verbosity;
 use crate::table::{self, Rows};
-use crate::{emit, generate, output};
+use crate::{generate, output};
 
 /// Generate tables: rows from the CFI, each one proved
 ///
@@ -25,7 +26,8 @@ use crate::{emit, generate, output};
 ///                                      writes its build-id and the checksum;
 ///                                      exit status 1 when they are not
 ///   orctool gen --module FILE.ko       adds a section .orc_unwind.SECTION for
-///                                      each text section and drops .eh_frame
+///                                      each text section, linked to it, and
+///                                      drops .eh_frame
 ///
 /// A file is written whole or not touched.
 #[derive(Args, Debug)]
@@ -83,7 +85,7 @@ struct Job<'a> {
 impl Job<'_> {
     /// An object to link into the kernel. Its build-id is not known before that.
     fn object(&self, input: &Input<'_>) -> Result<Vec<u8>, Error> {
-        let (_, table) = self.kernel_table(input, &[0; 20])?;
+        let table = self.kernel_table(input, &[0; 20])?;
         emit::object(&table).map_err(|e| self.unusable(e))
     }
 
@@ -91,7 +93,7 @@ impl Job<'_> {
     fn fill(&self, input: &Input<'_>) -> Result<Vec<u8>, Error> {
         let fault = |e: Fault| e.in_file(self.file);
         let build_id = input.build_id().map_err(fault)?;
-        let (_, table) = self.kernel_table(input, &build_id)?;
+        let table = self.kernel_table(input, &build_id)?;
         let (at, linked) = emit::linked_table(&input.image).map_err(fault)?;
         if let Some(what) = emit::difference(linked, &table) {
             return Err(Error::Mismatch {
@@ -114,31 +116,28 @@ impl Job<'_> {
             false => input.build_id().map_err(|e| e.in_file(self.file))?,
         };
         let mut tables = Vec::new();
-        for (name, rows) in self.rows(input) {
-            let table = self.table(&name, &rows, &build_id)?;
-            tables.push((table_section(true, &name), table));
+        for (text, rows) in input.texts.iter().zip(self.rows(input)) {
+            tables.push(ModuleTable {
+                text: text.section,
+                bytes: self.table(&text.text.name, &rows, &build_id)?,
+            });
         }
         emit::module(&input.image, &tables, keep_cfi).map_err(|e| e.in_file(self.file))
     }
 
-    fn kernel_table(
-        &self,
-        input: &Input<'_>,
-        build_id: &BuildId,
-    ) -> Result<(String, Vec<u8>), Error> {
+    fn kernel_table(&self, input: &Input<'_>, build_id: &BuildId) -> Result<Vec<u8>, Error> {
         if input.image.relocatable {
             let what = "a relocatable object; a module needs --module".into();
             return Err(self.unusable(what));
         }
         let rows = self.rows(input).into_iter().next();
-        let (name, rows) =
+        let rows =
             rows.ok_or_else(|| Fault::new(".text", 0, "no such section").in_file(self.file))?;
-        let table = self.table(&name, &rows, build_id)?;
-        Ok((name, table))
+        self.table(".text", &rows, build_id)
     }
 
-    /// Each text section's name and rows.
-    fn rows(&self, input: &Input<'_>) -> Vec<(String, Rows)> {
+    /// Each text section's rows.
+    fn rows(&self, input: &Input<'_>) -> Vec<Rows> {
         let functions = |texts: &[crate::input::Text]| -> usize {
             texts.iter().map(|text| text.text.functions.len()).sum()
         };
@@ -146,7 +145,7 @@ impl Job<'_> {
         let mut rows = Vec::new();
         for text in &input.texts {
             let proofs = generate::prove(text, || bar.inc(1));
-            rows.push((text.text.name.clone(), generate::rows(text, &proofs)));
+            rows.push(generate::rows(text, &proofs));
         }
         bar.finish_and_clear();
         rows

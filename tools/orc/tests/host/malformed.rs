@@ -27,7 +27,10 @@ fn use_it(file: &[u8]) -> bool {
     let _ = explained.map(|explanation| explain::text::text(&explanation));
     let _ = emit::module(
         &input.image,
-        &[(".orc_unwind.text".into(), vec![0; 8])],
+        &[emit::ModuleTable {
+            text: 1,
+            bytes: vec![0; 8],
+        }],
         false,
     );
     let _ = emit::linked_table(&input.image);

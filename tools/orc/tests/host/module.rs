@@ -5,20 +5,28 @@
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, RelocationTarget, SectionFlags};
 use orc::table::Table;
 use orctool::elf::Image;
-use orctool::emit;
+use orctool::emit::{self, ModuleTable};
+use orctool::input::Input;
+use orctool::tables;
 
-use crate::assemble::{bytes, module, Elf, ABS64, GLOBAL_FUNC, LINK_ORDER, LOCAL_SECTION};
+use crate::assemble::{
+    bytes, module, Elf, ABS64, GLOBAL_FUNC, LINK_ORDER, LOCAL_SECTION, NOP, RET,
+};
 
 const READ_ONLY: SectionFlags = SectionFlags::Elf {
     sh_type: object::elf::SHT_PROGBITS,
     sh_flags: object::elf::SHF_ALLOC,
 };
 
-fn tables() -> Vec<(String, Vec<u8>)> {
-    vec![
-        (".orc_unwind.text".into(), vec![1; 100]),
-        (".orc_unwind.init.text".into(), vec![2; 50]),
-    ]
+const LINKED: SectionFlags = SectionFlags::Elf {
+    sh_type: object::elf::SHT_PROGBITS,
+    sh_flags: object::elf::SectionFlags(object::elf::SHF_ALLOC.0 | object::elf::SHF_LINK_ORDER.0),
+};
+
+/// Of `.text` and `.init.text`.
+fn tables() -> Vec<ModuleTable> {
+    let table = |text, bytes| ModuleTable { text, bytes };
+    vec![table(1, vec![1; 100]), table(2, vec![2; 50])]
 }
 
 fn rewritten(file: &[u8], keep_cfi: bool) -> Result<Vec<u8>, String> {
@@ -88,11 +96,14 @@ fn keeps_all_but_the_cfi() {
     let file = object::File::parse(&*after).unwrap();
     assert!(file.section_by_name(".init.eh_frame").is_none());
     assert!(file.section_by_name(".rela.init.eh_frame").is_none());
-    for (name, table) in tables() {
-        let section = file.section_by_name(&name).unwrap();
-        assert_eq!(section.data().unwrap(), table);
+    for (name, table) in [".orc_unwind.text", ".orc_unwind.init.text"]
+        .iter()
+        .zip(tables())
+    {
+        let section = file.section_by_name(name).unwrap();
+        assert_eq!(section.data().unwrap(), table.bytes);
         assert_eq!(section.align(), 8);
-        assert_eq!(section.flags(), READ_ONLY, "allocated, read-only");
+        assert_eq!(section.flags(), LINKED, "allocated, read-only, linked");
     }
 }
 
@@ -162,6 +173,63 @@ fn groups_lose_what_is_dropped() {
         .unwrap();
     assert_eq!(group.data, bytes(&[1, data as u32]));
     assert_eq!(image.symbols[group.info as usize].name, "bare");
+}
+
+/// The module with another text section `.text`, which says other than the first.
+fn two_of_one_name() -> Elf {
+    let mut elf = module();
+    let second = elf.text(".text", 0, &[NOP, RET, NOP, RET]);
+    elf.symbol("second", GLOBAL_FUNC, second, 0, 8);
+    elf
+}
+
+/// What `gen --module` makes of it.
+fn generated(elf: &Elf) -> Vec<u8> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("m.ko");
+    std::fs::write(&path, elf.build()).unwrap();
+    let (status, _, err) = crate::cli::orctool(&["gen", "--module", path.to_str().unwrap()]);
+    assert_eq!((status, &*err), (0, ""));
+    std::fs::read(&path).unwrap()
+}
+
+#[test]
+fn sections_of_one_name_each_get_their_own_table() {
+    let bytes = generated(&two_of_one_name());
+    let input = Input::read(&bytes).unwrap();
+    let tables = tables::of(&input).unwrap();
+    let sizes: Vec<_> = tables
+        .iter()
+        .map(|table| (&*table.text.text.name, table.rows.text_bytes, table.carried))
+        .collect();
+    assert_eq!(
+        sizes,
+        [
+            (".text", 32, true),
+            (".init.text", 24, true),
+            (".text", 16, true)
+        ]
+    );
+}
+
+#[test]
+fn refuses_a_second_table_of_one_section() {
+    let mut bytes = generated(&two_of_one_name());
+    let headers = u64::from_le_bytes(bytes[40..48].try_into().unwrap()) as usize;
+    let links: Vec<(usize, u32)> = {
+        let image = Image::parse(&bytes).unwrap();
+        let tables = image.sections.iter().enumerate();
+        tables
+            .filter(|(_, s)| s.name.starts_with(".orc_unwind"))
+            .map(|(number, s)| (headers + 64 * number + 40, s.link))
+            .collect()
+    };
+    // The table of the second `.text` is linked to the first, as a name would have it.
+    let ((_, first), (last, _)) = (links[0], links[2]);
+    bytes[last..last + 4].copy_from_slice(&first.to_le_bytes());
+    let input = Input::read(&bytes).unwrap();
+    let message = tables::of(&input).unwrap_err().to_string();
+    assert!(message.contains("a second table"), "{message}");
 }
 
 #[test]
