@@ -139,6 +139,7 @@ impl Header {
     ///
     /// [`HeaderError`] when it is not one of this format. The counts are not
     /// checked here.
+    #[inline]
     pub fn decode(bytes: &[u8]) -> Result<Self, HeaderError> {
         let bytes: &[u8; HEADER_BYTES] = bytes.first_chunk().ok_or(HeaderError::Truncated)?;
         let word = |at| read_u32(bytes, at).ok_or(HeaderError::Truncated);
@@ -185,6 +186,7 @@ impl Layout {
     /// The layout of a table with so many rows, blocks and rules; `None` when its
     /// size does not fit the header.
     #[must_use]
+    #[inline]
     pub fn new(rows: u32, blocks: u32, rules: u32) -> Option<Self> {
         let rows = usize::try_from(rows).ok()?;
         let blocks = usize::try_from(blocks).ok()?;

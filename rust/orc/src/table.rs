@@ -125,6 +125,7 @@ impl<'a> Table<'a> {
     /// `None` when the header can't be one of a table. Other bytes than those of
     /// an accepted table give lookups without meaning, but no panic.
     #[must_use]
+    #[inline]
     pub fn accepted(bytes: &'a [u8]) -> Option<Self> {
         Self::open(bytes).ok()
     }
@@ -140,6 +141,7 @@ impl<'a> Table<'a> {
     /// `None` when the offset is outside the text or inside an instruction. In
     /// an accepted table every instruction has a rule.
     #[must_use]
+    #[inline]
     pub fn lookup(&self, offset: u32) -> Option<Rule> {
         if offset >= self.header.text_bytes || offset % INSTRUCTION_BYTES != 0 {
             return None;
@@ -166,11 +168,13 @@ impl<'a> Table<'a> {
     }
 
     /// The sizes agree; nothing behind the header has been looked at.
+    #[inline]
     fn open(bytes: &'a [u8]) -> Result<Self, TableError> {
         let header = Header::decode(bytes)?;
         Self::split(bytes, header).ok_or(TableError::Size)
     }
 
+    #[inline]
     fn split(bytes: &'a [u8], header: Header) -> Option<Self> {
         let layout = Layout::new(header.rows, header.blocks, header.rules)?;
         let sizes_agree = usize::try_from(header.total_bytes).ok()? == layout.total
@@ -262,6 +266,7 @@ impl<'a> Table<'a> {
     }
 
     /// The first row of a block, or the number of rows after the last block.
+    #[inline]
     fn block_start(&self, block: usize) -> Option<usize> {
         let start = format::read_u32(self.index, block.checked_mul(4)?)?;
         usize::try_from(start).ok()
@@ -275,6 +280,7 @@ impl<'a> Table<'a> {
     }
 
     /// The rule number of a row.
+    #[inline]
     fn row_rule(&self, row: usize) -> Option<u16> {
         format::read_u16(self.row_rules, row.checked_mul(2)?)
     }
@@ -284,6 +290,7 @@ impl<'a> Table<'a> {
         Rule::decode(self.raw_rule(number)?)
     }
 
+    #[inline]
     fn raw_rule(&self, number: u16) -> Option<RawRule> {
         let start = usize::from(number).checked_mul(format::RULE_BYTES)?;
         let end = start.checked_add(format::RULE_BYTES)?;
@@ -294,6 +301,16 @@ impl<'a> Table<'a> {
         }
         Some(raw)
     }
+}
+
+/// The rule at this offset by a table that [`Table::new`] has accepted before.
+///
+/// As [`Table::accepted`] and [`Table::lookup`]. Not inlined, so that the open table is on the
+/// stack for no longer than this.
+#[inline(never)]
+#[must_use]
+pub fn lookup_accepted(bytes: &[u8], offset: u32) -> Option<Rule> {
+    Table::accepted(bytes)?.lookup(offset)
 }
 
 fn any_set(bytes: &[u8]) -> bool {

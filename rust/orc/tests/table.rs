@@ -14,7 +14,7 @@
 )]
 
 use orc::rule::{Cfa, CfaBase, Frame, Location, Rule, Undescribed, X29};
-use orc::table::{Table, TableError};
+use orc::table::{lookup_accepted, Table, TableError};
 use proptest::prelude::*;
 
 const BUILD_ID: [u8; 20] = [7; 20];
@@ -390,6 +390,7 @@ proptest! {
             let row = rows.iter().rev().find(|row| row.0 <= instruction).unwrap();
             let rule = Rule::decode(rules[usize::from(row.1)]);
             prop_assert_eq!(table.lookup(instruction * 4), rule);
+            prop_assert_eq!(lookup_accepted(&bytes, instruction * 4), rule);
         }
         let listed: Vec<(u32, Rule)> = table.rows().collect();
         let expected: Vec<(u32, Rule)> = rows
@@ -420,6 +421,7 @@ proptest! {
         }
         for offset in offsets {
             let _ = table.lookup(offset);
+            let _ = lookup_accepted(&bytes, offset);
         }
         prop_assert!(table.rows().count() <= rows.len());
         let _ = open(&bytes);
