@@ -42,6 +42,7 @@ pub use stack::{
 
 mod stats;
 pub use stats::{
+    Counter,
     StatsFile,
     WriteLines, //
 };

@@ -2,10 +2,7 @@
 
 //! Pieces of kernel text and the ORC tables that describe them.
 
-use crate::{
-    bindings,
-    sync::rcu, //
-};
+use crate::bindings;
 use core::{
     num::NonZero,
     slice, //
@@ -19,8 +16,10 @@ pub const BUILD_ID_BYTES: usize = 20;
 pub struct Region<'a> {
     /// The address of the first instruction.
     pub text: u64,
-    /// The length of the text in bytes. The table may describe less, as sections are padded.
+    /// The length of the text in bytes.
     pub text_bytes: u32,
+    /// How much less than that the table may describe: the linker's padding at the end.
+    pub padding_bytes: u32,
     /// The table's bytes, as the build left them: not to be trusted before they were checked.
     pub table: &'a [u8],
     /// The build-id of the image the text belongs to, if it has one.
@@ -68,6 +67,7 @@ impl<'a> Region<'a> {
     /// `raw.table`, unless null, must be valid for reads of `raw.table_size` bytes, and
     /// `raw.build_id`, unless null, of [`BUILD_ID_BYTES`]; both for all of `'a`, during which
     /// nothing writes there.
+    #[inline(always)]
     pub(super) unsafe fn from_raw(raw: &bindings::unwind_orc_region) -> Self {
         let table: &[u8] = if raw.table.is_null() {
             &[]
@@ -80,6 +80,7 @@ impl<'a> Region<'a> {
         Self {
             text: raw.text as u64,
             text_bytes: raw.text_size,
+            padding_bytes: raw.padding,
             table,
             // SAFETY: It is null or, by this function's safety requirements, valid for `'a`. An
             // array of bytes needs no alignment.
@@ -90,19 +91,24 @@ impl<'a> Region<'a> {
 
 /// Finds the text section that `pc` lies in.
 ///
-/// What is found stays there for as long as the guard is held, even if the module it belongs to
-/// is unloaded meanwhile.
-pub(super) fn find(_guard: &rcu::Guard, pc: u64) -> Lookup<'_> {
+/// What is found stays there for all of `'a`, even if the module it belongs to is unloaded
+/// meanwhile.
+///
+/// # Safety
+///
+/// All of `'a` must be in an RCU read side section.
+#[inline(always)]
+pub(super) unsafe fn find<'a>(pc: u64) -> Lookup<'a> {
     let mut raw = bindings::unwind_orc_region::default();
     let mut frame_bytes = 0;
 
-    // SAFETY: `raw` and `frame_bytes` are valid for writes, and the guard is evidence of the RCU
-    // read side lock.
+    // SAFETY: `raw` and `frame_bytes` are valid for writes, and this is an RCU read side section by
+    // this function's safety requirements.
     match unsafe { bindings::unwind_orc_find(pc as usize, &mut raw, &mut frame_bytes) } {
         bindings::unwind_orc_lookup_UNWIND_ORC_FOUND => {
             // SAFETY: The tables and build-ids that the C edge finds are those of the kernel,
             // which stay forever, and of modules, which are freed only after a grace period; so
-            // they are there for as long as the guard is. Both are read only.
+            // they are there for all of `'a`. Both are read only.
             Lookup::Found(unsafe { Region::from_raw(&raw) })
         }
         bindings::unwind_orc_lookup_UNWIND_ORC_NO_TABLE => Lookup::NoTable,

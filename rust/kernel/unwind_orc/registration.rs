@@ -6,14 +6,14 @@ use super::{
     region::Region,
     walk::{
         Sink,
+        Start,
         Walk, //
     },
 };
 use crate::{
     bindings,
     error::to_result,
-    prelude::*,
-    sync::rcu, //
+    prelude::*, //
 };
 use core::{
     marker::PhantomData,
@@ -26,8 +26,6 @@ use core::{
 pub struct Unreliable {
     /// The walker's number for the reason.
     pub reason: NonZero<u32>,
-    /// The reason in a few words; 47 bytes of it are kept.
-    pub name: &'static str,
     /// The number of the frame it was found at; the innermost is 0.
     pub frame: u32,
     /// The program counter of that frame.
@@ -55,6 +53,9 @@ pub trait Walker {
     /// It may be called with interrupts disabled and with runqueue locks held: it must not sleep,
     /// print, allocate, or take a lock.
     fn walk(walk: &mut Walk<'_>, sink: &mut Sink<'_>) -> Verdict;
+
+    /// The text for a reason, in a few words; 47 bytes of it are kept.
+    fn name(reason: NonZero<u32>) -> &'static str;
 }
 
 /// A walker that answers for the kernel for as long as this exists.
@@ -68,6 +69,7 @@ impl<W: Walker> Registration<W> {
     const OPS: &'static bindings::unwind_orc_ops = &bindings::unwind_orc_ops {
         check: Some(check::<W>),
         walk: Some(walk::<W>),
+        name: Some(name::<W>),
     };
 
     /// Checks all tables with [`Walker::check`] and lets the walker answer from now on.
@@ -126,38 +128,50 @@ unsafe extern "C" fn check<W: Walker>(
 ///
 /// Only for the C edge, as described in its header: `start` must be valid and describe `task`,
 /// which must be a valid task that keeps its stack during the call unless `start` says that it
-/// runs or has none; `sink` must be valid, and its `consume` callable with its `cookie`; `verdict`
-/// must be valid for writes.
+/// runs or has none; `sink` must be valid, and its `consume` callable with its `cookie`; `outcome`
+/// must be valid for writes; and the caller must be in an RCU read side section.
 unsafe extern "C" fn walk<W: Walker>(
     start: *const bindings::unwind_orc_start,
     task: *mut bindings::task_struct,
     sink: *const bindings::unwind_orc_sink,
-    verdict: *mut bindings::unwind_orc_verdict,
+    outcome: *mut bindings::unwind_orc_outcome,
 ) -> c_int {
-    let guard = rcu::read_lock();
     // SAFETY: By this function's safety requirements. Where stacks of the CPU may be walked, the
     // caller can't be preempted, and nothing here changes that.
-    let mut walk = unsafe { Walk::new(task, &*start, &guard) };
+    let mut walk = unsafe { Walk::new(task, &*start) };
+    let is_current = matches!(walk.start(), Start::Current { .. });
     // SAFETY: By this function's safety requirements.
-    let mut sink = unsafe { Sink::new(&*sink) };
+    let mut sink = unsafe { Sink::new(&*sink, is_current) };
+    // The frame that captured the state is not counted.
+    let counted = |frame: u32| frame.saturating_sub(is_current.into());
 
-    let mut raw = bindings::unwind_orc_verdict::default();
-    let result = match W::walk(&mut walk, &mut sink) {
-        Ok(frames) => {
-            raw.frame = frames;
-            0
-        }
+    let (reason, frame, pc, result) = match W::walk(&mut walk, &mut sink) {
+        Ok(frames) => (0, counted(frames), 0, 0),
         Err(why) => {
-            raw.reason = why.reason.get();
-            raw.frame = why.frame;
-            raw.pc = why.pc as usize;
-            copy_name(&mut raw.name, why.name);
-            if why.no_table { ENODATA } else { EINVAL }.to_errno()
+            let error = if why.no_table { ENODATA } else { EINVAL };
+            (
+                why.reason.get(),
+                counted(why.frame),
+                why.pc as usize,
+                error.to_errno(),
+            )
         }
     };
     // SAFETY: By this function's safety requirements.
-    unsafe { verdict.write(raw) };
+    unsafe { outcome.write(bindings::unwind_orc_outcome { reason, frame, pc }) };
     result
+}
+
+/// The operation `name` of `struct unwind_orc_ops`.
+///
+/// # Safety
+///
+/// Only for the C edge, as described in its header: `name` must be valid for writes of `len` bytes.
+unsafe extern "C" fn name<W: Walker>(reason: u32, name: *mut c_char, len: usize) {
+    // SAFETY: By this function's safety requirements; nothing else refers to the buffer.
+    let to = unsafe { slice::from_raw_parts_mut(name, len) };
+
+    copy_name(to, NonZero::new(reason).map_or("", W::name));
 }
 
 /// Copies as much of `name` as there is room for, and fills the rest with NUL bytes, at least one.

@@ -11,6 +11,7 @@ use crate::{
 };
 use core::{
     marker::PhantomData,
+    mem::offset_of,
     ptr, //
 };
 
@@ -21,12 +22,20 @@ pub const MAX_STACKS: usize = bindings::UNWIND_ORC_MAX_STACKS as usize;
 ///
 /// Both are 0 for a stack that is not there or may not be looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
 pub struct StackRange {
     /// The lowest address of the stack.
     pub low: u64,
     /// The address just above the stack.
     pub high: u64,
 }
+
+// It is filled in by C.
+const _: () = assert!(
+    size_of::<StackRange>() == size_of::<bindings::stack_info>()
+        && offset_of!(StackRange, low) == offset_of!(bindings::stack_info, low)
+        && offset_of!(StackRange, high) == offset_of!(bindings::stack_info, high)
+);
 
 impl StackRange {
     /// Whether `size` bytes at `address` lie on this stack.
@@ -51,6 +60,7 @@ pub struct Stacks<'a> {
 
 impl Stacks<'_> {
     /// No stack at all.
+    #[inline(always)]
     pub(super) fn none() -> Self {
         // INVARIANT: Empty ranges have no memory.
         Self {
@@ -66,19 +76,19 @@ impl Stacks<'_> {
     /// `task` must be a valid task that owns a stack for all of `'a`. If it is the current one and
     /// can't be preempted now, it must not become preemptible within `'a`: the stacks of the CPU
     /// are then included.
+    #[inline(always)]
     pub(super) unsafe fn of_task(task: *const bindings::task_struct) -> Self {
-        let mut raw = [bindings::stack_info::default(); MAX_STACKS];
-
-        // SAFETY: `task` is valid by this function's requirements, and `raw` has as many elements
-        // as the function may fill in.
-        let found = unsafe { bindings::unwind_orc_stacks(task, raw.as_mut_ptr()) };
-
         let mut ranges = [StackRange::default(); MAX_STACKS];
-        for (range, raw) in ranges.iter_mut().zip(&raw).take(found as usize) {
+
+        // SAFETY: `task` is valid by this function's requirements, and `ranges` has as many elements
+        // as the function may fill in. Its elements have the layout of `struct stack_info`, and
+        // there is no value that they can't have.
+        let found = unsafe { bindings::unwind_orc_stacks(task, ranges.as_mut_ptr().cast()) };
+
+        for (number, range) in ranges.iter_mut().enumerate() {
             // `stackinfo_get_unknown()` has no lower end.
-            if raw.low != 0 {
-                range.low = raw.low as u64;
-                range.high = raw.high as u64;
+            if number >= found as usize || range.low == 0 {
+                *range = StackRange::default();
             }
         }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The debugfs file of a walker, `/sys/kernel/debug/unwind_orc/stats`.
+//! The counters of a walker, and its debugfs file, `/sys/kernel/debug/unwind_orc/stats`.
 //!
 //! A walker is a module that can be unloaded, and [`debugfs`](crate::debugfs) gives its files no
 //! owner: a file operations table in a module would be gone when a file that is still open is
@@ -8,6 +8,7 @@
 //! is always built in, and all it calls in the module is a function, while the file exists.
 
 use crate::{
+    bindings,
     debugfs::{
         Dir,
         File,
@@ -15,7 +16,42 @@ use crate::{
     },
     fmt,
     prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
 };
+
+/// A number that walks count up.
+pub struct Counter(Atomic<i64>);
+
+impl Counter {
+    /// A counter at 0.
+    pub const fn new() -> Self {
+        Self(Atomic::new(0))
+    }
+
+    /// Counts up. May be called in a walk.
+    #[inline(always)]
+    pub fn add(&self, n: u64) {
+        let counter: *mut i64 = self.0.as_ptr();
+
+        // SAFETY: `counter` points to a number that is only accessed atomically, which is what an
+        // `atomic64_t` is.
+        unsafe { bindings::unwind_orc_count(counter.cast(), n) };
+    }
+
+    /// The number.
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed) as u64
+    }
+}
+
+impl Default for Counter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 /// Writes the lines of the file.
 pub type WriteLines = fn(&mut fmt::Formatter<'_>) -> fmt::Result;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! One walk, as a walker sees it: where it starts, what it may ask, and whom it tells.
+//!
+//! All of it is inlined into the walker, whose code can be neither traced nor probed; code of this
+//! crate can.
 
 use super::{
     region::{
@@ -11,9 +14,9 @@ use super::{
 };
 use crate::{
     bindings,
-    prelude::*,
-    sync::rcu, //
+    prelude::*, //
 };
+use core::marker::PhantomData;
 
 /// The registers that a walk starts from.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +48,7 @@ pub enum Start {
 }
 
 impl Start {
+    #[inline(always)]
     fn from_raw(raw: &bindings::unwind_orc_start) -> Self {
         let (pc, sp, fp) = (raw.pc as u64, raw.sp as u64, raw.fp as u64);
 
@@ -60,6 +64,7 @@ impl Start {
     }
 
     /// Whether the stack is there and stays while it is walked.
+    #[inline(always)]
     fn has_stack(&self) -> bool {
         matches!(self, Self::Current { .. } | Self::Blocked { .. })
     }
@@ -78,13 +83,15 @@ pub enum Tracer {
 ///
 /// # Invariants
 ///
-/// `task` is a valid task for all of `'a`, and `raw_start` was taken from it.
+/// `task` is a valid task for all of `'a`, and `raw_start` was taken from it. All of `'a` is in an
+/// RCU read side section.
 pub struct Walk<'a> {
     task: *mut bindings::task_struct,
     raw_start: &'a bindings::unwind_orc_start,
     recovery: bindings::unwind_orc_recovery,
     stacks: Stacks<'a>,
-    guard: &'a rcu::Guard,
+    /// Not to be sent to where another section, or none, is.
+    rcu: PhantomData<*mut ()>,
 }
 
 impl<'a> Walk<'a> {
@@ -96,10 +103,11 @@ impl<'a> Walk<'a> {
     /// * Unless `raw_start.kind` says that the task runs or has no stack, it must own its stack
     ///   for all of `'a`.
     /// * If `task` is the current one, preemption must not be enabled within `'a`.
+    /// * The caller must be in an RCU read side section for all of `'a`.
+    #[inline(always)]
     pub(super) unsafe fn new(
         task: *mut bindings::task_struct,
         raw_start: &'a bindings::unwind_orc_start,
-        guard: &'a rcu::Guard,
     ) -> Self {
         let stacks = if Start::from_raw(raw_start).has_stack() {
             // SAFETY: The task is valid and owns a stack by this function's safety requirements.
@@ -114,11 +122,12 @@ impl<'a> Walk<'a> {
             raw_start,
             recovery: bindings::unwind_orc_recovery::default(),
             stacks,
-            guard,
+            rcu: PhantomData,
         }
     }
 
     /// Where the walk starts.
+    #[inline(always)]
     pub fn start(&self) -> Start {
         Start::from_raw(self.raw_start)
     }
@@ -130,17 +139,21 @@ impl<'a> Walk<'a> {
     }
 
     /// Finds the text section that `pc` lies in.
+    #[inline(always)]
     pub fn find(&self, pc: u64) -> Lookup<'a> {
-        region::find(self.guard, pc)
+        // SAFETY: By the type invariants all of `'a` is in an RCU read side section.
+        unsafe { region::find(pc) }
     }
 
     /// The address of `task_pt_regs(task)`, at the end of the task's stack.
+    #[inline(always)]
     pub fn task_regs(&self) -> u64 {
         // SAFETY: By the type invariants the task is valid; only an address is computed.
         unsafe { bindings::unwind_orc_task_regs(self.task) as u64 }
     }
 
     /// Whether this is the idle task of the boot CPU, which was entered from init text.
+    #[inline(always)]
     pub fn is_boot_idle(&self) -> bool {
         // SAFETY: By the type invariants the task is valid; only its address is looked at.
         unsafe { bindings::unwind_orc_is_boot_idle(self.task) }
@@ -153,6 +166,7 @@ impl<'a> Walk<'a> {
     /// # Errors
     ///
     /// The tracer whose trampoline is at `pc`, but which does not know the address.
+    #[inline(always)]
     pub fn recover(&mut self, pc: u64, fp: u64) -> Result<u64, Tracer> {
         let mut address = pc as usize;
 
@@ -172,6 +186,7 @@ impl<'a> Walk<'a> {
 
     /// Tells the tracers' records of a function that ftrace holds up at its entry: its return
     /// address `lr` is in place, but may have been kept already. `fp` is x29 at its entry.
+    #[inline(always)]
     pub fn pass_entered(&mut self, lr: u64, fp: u64) {
         // SAFETY: As in `recover()`.
         unsafe {
@@ -185,6 +200,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Whether all return addresses that tracers have kept were given out by [`Walk::recover`].
+    #[inline(always)]
     pub fn all_recovered(&self) -> bool {
         // SAFETY: As in `recover()`; nothing is changed.
         unsafe { bindings::unwind_orc_all_recovered(self.task, &self.recovery) }
@@ -193,16 +209,18 @@ impl<'a> Walk<'a> {
     /// The instruction at `pc`, if that is text which a task may be found in.
     ///
     /// Where a probe has replaced it, the one that was there.
+    #[inline(always)]
     pub fn instruction(&self, pc: u64) -> Option<u32> {
         let mut instruction = 0;
 
-        // SAFETY: `instruction` is valid for writes. `self.guard` is evidence of the RCU read side
-        // lock, under which the function looks for the text itself.
+        // SAFETY: `instruction` is valid for writes. By the type invariants this is an RCU read side
+        // section, in which the function looks for the text itself.
         unsafe { bindings::unwind_orc_instruction(pc as usize, &mut instruction) }
             .then_some(instruction)
     }
 
     /// Whether the task has not run since the start was taken, as far as can be seen.
+    #[inline(always)]
     pub fn is_undisturbed(&self) -> bool {
         // SAFETY: By the type invariants the task is valid, and the start was taken from it.
         unsafe { bindings::unwind_orc_undisturbed(self.task, self.raw_start) }
@@ -210,29 +228,38 @@ impl<'a> Walk<'a> {
 }
 
 /// Whether `pc` is in `.entry.text`, from where C is called with `struct pt_regs` at SP.
+#[inline(always)]
 pub fn is_entry_text(pc: u64) -> bool {
     // SAFETY: It has no safety requirements: an address is compared with two others.
     unsafe { bindings::unwind_orc_is_entry_text(pc as usize) }
 }
 
 /// An address without its pointer authentication code.
+#[inline(always)]
 pub fn strip_pac(address: u64) -> u64 {
     // SAFETY: It has no safety requirements: an address is computed from another.
     unsafe { bindings::unwind_orc_strip_pac(address as usize) as u64 }
 }
 
 /// Whether `pc` is the address at which kretprobes make functions return.
+#[inline(always)]
 pub fn is_kretprobe_trampoline(pc: u64) -> bool {
     // SAFETY: It has no safety requirements: two addresses are compared.
-    unsafe { bindings::is_kretprobe_trampoline(pc as usize) }
+    unsafe { bindings::unwind_orc_is_kretprobe_trampoline(pc as usize) }
 }
 
 /// Who asked for the walk, and gets the program counter of each frame.
 ///
 /// # Invariants
 ///
-/// `consume` of it, if there is one, may be called with its `cookie` for all of `'a`.
-pub struct Sink<'a>(&'a bindings::unwind_orc_sink);
+/// `consume` of `raw`, if there is one, may be called with its `cookie` for all of `'a`.
+pub struct Sink<'a> {
+    raw: &'a bindings::unwind_orc_sink,
+    /// The next is the frame that the state was captured in, which nobody asked for.
+    is_own: bool,
+    /// How many more are taken.
+    room: u32,
+}
 
 impl<'a> Sink<'a> {
     /// Takes over a consumer.
@@ -240,17 +267,40 @@ impl<'a> Sink<'a> {
     /// # Safety
     ///
     /// `raw.consume`, if there is one, must be callable with `raw.cookie` for all of `'a`.
-    pub(super) unsafe fn new(raw: &'a bindings::unwind_orc_sink) -> Self {
+    #[inline(always)]
+    pub(super) unsafe fn new(raw: &'a bindings::unwind_orc_sink, skips_first: bool) -> Self {
         // INVARIANT: By this function's safety requirements.
-        Self(raw)
+        Self {
+            raw,
+            is_own: skips_first,
+            room: match raw.consume {
+                Some(_) => u32::MAX,
+                None => bindings::UNWIND_ORC_MAX_ENTRIES,
+            },
+        }
+    }
+
+    /// Whether nobody wants the frames: the walk only looks for text without a table.
+    #[inline(always)]
+    pub fn only_looks(&self) -> bool {
+        self.raw.consume.is_none()
     }
 
     /// Hands over the program counter of a frame, innermost first; false if it was refused.
+    #[inline(always)]
     pub fn push(&mut self, pc: u64) -> bool {
-        match self.0.consume {
+        if self.is_own {
+            self.is_own = false;
+            return true;
+        }
+        match self.room.checked_sub(1) {
+            Some(rest) => self.room = rest,
+            None => return false,
+        }
+        match self.raw.consume {
             // SAFETY: By the type invariants.
-            Some(consume) => unsafe { consume(self.0.cookie, pc as usize) },
-            None => false,
+            Some(consume) => unsafe { consume(self.raw.cookie, pc as usize) },
+            None => true,
         }
     }
 }

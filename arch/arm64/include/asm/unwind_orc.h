@@ -74,9 +74,11 @@ enum unwind_orc_ftrace_regs {
  * struct unwind_orc_region - one text section and the table that describes it
  * @text:       start of the text; offsets in the table count from here
  * @table:      the table, 4-byte aligned, read only, as long-lived as the text
- * @build_id:   20 bytes, the build ID of the vmlinux or module of the text
- * @text_size:  bytes of text; a table may describe less (section padding)
+ * @build_id:   20 bytes, the build ID of the vmlinux or module of the text; NULL
+ *              if it has none
+ * @text_size:  bytes of text
  * @table_size: bytes of table
+ * @padding:    as many bytes of text may be without description, at its end
  */
 struct unwind_orc_region {
 	const void *text;
@@ -84,6 +86,7 @@ struct unwind_orc_region {
 	const u8 *build_id;
 	u32 text_size;
 	u32 table_size;
+	u32 padding;
 };
 
 /**
@@ -175,8 +178,26 @@ struct unwind_orc_recovery {
 /* Bytes of a reason's text, its terminating NUL included. */
 #define UNWIND_ORC_NAME_LEN	48
 
+/*
+ * After as many entries a walk gives up where the caller sets it no limit: it may
+ * run under a runqueue lock. More than livepatch has room for (MAX_STACK_ENTRIES).
+ */
+#define UNWIND_ORC_MAX_ENTRIES	128U
+
 /**
- * struct unwind_orc_verdict - what a walk found
+ * struct unwind_orc_outcome - what a walk found, in short
+ * @reason: 0 for a reliable trace, else the code of the reason
+ * @frame:  number of the frame that was refused, or of frames if reliable
+ * @pc:     PC of the refused frame
+ */
+struct unwind_orc_outcome {
+	u32 reason;
+	u32 frame;
+	unsigned long pc;
+};
+
+/**
+ * struct unwind_orc_verdict - what a walk found, for people
  * @reason: 0 for a reliable trace, else the code of the reason
  * @frame:  number of the frame that was refused, or of frames if reliable
  * @pc:     PC of the refused frame
@@ -193,7 +214,8 @@ struct unwind_orc_verdict {
 
 /**
  * struct unwind_orc_sink - who gets the PCs of a walk
- * @consume: called for each, as arch_stack_walk() does
+ * @consume: called for each, as arch_stack_walk() does; NULL if nobody does, in a
+ *           walk that only looks whether there is text without a table
  * @cookie:  its first argument
  *
  * A structure, and not two arguments: kCFI has a type for each function that is
@@ -210,19 +232,29 @@ struct unwind_orc_sink {
  * @check: Checks all of a table, once, before the first walk may see it. May
  *         sleep. Returns 0 or a negative errno; then a NUL terminated text of
  *         at most @len bytes says why. The edge logs it.
- * @walk:  Walks the stack of @task from @start and tells @sink each PC. Called
- *         under RCU, possibly
- *         with IRQs off. Always fills in the verdict. Returns 0 if the trace is
- *         reliable, -ENODATA if text without a table was met (another unwinder
- *         may answer), -EINVAL for any other unreliable trace.
+ * @walk:  Walks the stack of @task from @start and tells @sink each PC; of
+ *         current's all but the first, which is in the function that captured the
+ *         state and is not counted either. Called under RCU, possibly with IRQs
+ *         off. Always fills in the outcome. Returns 0 if the trace is reliable,
+ *         -ENODATA if text without a table was met (another unwinder may answer),
+ *         -EINVAL for any other unreliable trace.
+ * @name:  Fills in the text for a reason, NUL terminated, in at most @len bytes.
  */
 struct unwind_orc_ops {
 	int (*check)(const struct unwind_orc_region *region, char *why,
 		     size_t len);
 	int (*walk)(const struct unwind_orc_start *start,
 		    struct task_struct *task, const struct unwind_orc_sink *sink,
-		    struct unwind_orc_verdict *verdict);
+		    struct unwind_orc_outcome *outcome);
+	void (*name)(u32 reason, char *name, size_t len);
 };
+
+/*
+ * The kernel's own unwinder: what arch_stack_walk_reliable() does without a walker.
+ * To be called in its place, and not by a tail call.
+ */
+int arch_stack_walk_conservative(stack_trace_consume_fn consume, void *cookie,
+				 struct task_struct *task);
 
 #ifdef CONFIG_UNWIND_ORC_TABLES
 
@@ -235,6 +267,7 @@ enum unwind_orc_lookup unwind_orc_find(unsigned long pc,
 				       struct unwind_orc_region *region,
 				       u32 *frame_size);
 bool unwind_orc_is_entry_text(unsigned long pc);
+bool unwind_orc_is_kretprobe_trampoline(unsigned long pc);
 unsigned int unwind_orc_stacks(const struct task_struct *task,
 			       struct stack_info stacks[UNWIND_ORC_MAX_STACKS]);
 unsigned long unwind_orc_task_regs(const struct task_struct *task);
@@ -251,6 +284,7 @@ bool unwind_orc_all_recovered(struct task_struct *task,
 bool unwind_orc_instruction(unsigned long pc, u32 *instruction);
 bool unwind_orc_undisturbed(const struct task_struct *task,
 			    const struct unwind_orc_start *start);
+void unwind_orc_count(atomic64_t *counter, u64 n);
 
 /* For users that want to know why, not only whether. */
 int unwind_orc_trace_task(struct task_struct *task, unsigned long *entries,
@@ -264,6 +298,7 @@ int unwind_orc_walk(struct unwind_orc_start *start,
 int unwind_orc_module_finalize(const struct elf64_hdr *hdr,
 			       const struct elf64_shdr *sechdrs,
 			       struct module *mod);
+void unwind_orc_module_free_init(struct module *mod);
 void unwind_orc_module_cleanup(struct module *mod);
 
 /**
@@ -305,6 +340,10 @@ static inline int unwind_orc_module_finalize(const struct elf64_hdr *hdr,
 					     struct module *mod)
 {
 	return 0;
+}
+
+static inline void unwind_orc_module_free_init(struct module *mod)
+{
 }
 
 static inline void unwind_orc_module_cleanup(struct module *mod)

@@ -27,7 +27,7 @@ use orc::{
         Rule,
         Undescribed, //
     },
-    table::Table, //
+    table, //
 };
 
 /// The task whose stack is walked.
@@ -38,11 +38,13 @@ pub(crate) struct Task<'a, 'w> {
     last: Option<Text<'w>>,
 }
 
-/// A piece of text with an accepted table.
+/// A piece of text and the bytes of its table, which the walker has accepted before. An open table
+/// is larger, and a walk may have to do with little stack.
+#[derive(Clone, Copy)]
 struct Text<'w> {
     start: u64,
     bytes: u32,
-    table: Table<'w>,
+    table: &'w [u8],
 }
 
 impl Text<'_> {
@@ -50,7 +52,8 @@ impl Text<'_> {
     fn rule(&self, pc: u64) -> Option<Result<Rule, Reason>> {
         let offset = u32::try_from(pc.checked_sub(self.start)?).ok()?;
 
-        (offset < self.bytes).then(|| self.table.lookup(offset).ok_or(Reason::NoRow))
+        (offset < self.bytes)
+            .then(|| table::lookup_accepted(self.table, offset).ok_or(Reason::NoRow))
     }
 }
 
@@ -89,8 +92,7 @@ impl<'a, 'w> Task<'a, 'w> {
         let text = Text {
             start: region.text,
             bytes: region.text_bytes,
-            // The walker has checked all of it before the region could be found.
-            table: Table::accepted(region.table).ok_or(Reason::NoTable)?,
+            table: region.table,
         };
         let rule = text.rule(pc).unwrap_or(Err(Reason::NotText));
 

@@ -2,6 +2,27 @@
 /*
  * The tables of modules: found when a module is loaded, checked by the walker
  * if there is one, forgotten when the module goes.
+ *
+ * A walk finds them through a tree of its own. A return address read from a stack
+ * can be anything, and __module_text_address() is not for that: it expects that a
+ * module's init text, which it still finds for a moment while it is given up, is
+ * within the module (BUG_ON), and the two are changed one after the other.
+ *
+ * Readers are walks: in an RCU read side section, on any CPU, in any context, also
+ * in one that interrupted a writer. Writers hold unwind_orc_lock.
+ *
+ * - The tree is latched: a reader always has a copy that nobody is changing. It
+ *   sees a range either before or after a change, and both are right.
+ * - A range is put in when all of its module's entry is filled in, before the
+ *   module's code can run.
+ * - The range of init text is taken out before the loader lets an RCU grace period
+ *   pass and frees the text; all ranges of a module are, before the loader does the
+ *   same with the module: module_arch_freeing_init() and module_arch_cleanup(). So
+ *   whatever a reader finds, text and table included, stays for as long as it is in
+ *   its section, and what has been freed is not found.
+ * - The entry itself, with the nodes, is freed after a grace period of its own.
+ * - @usable changes while no walker is registered, hence after a grace period
+ *   without walks, or before the ranges are in the tree.
  */
 #define pr_fmt(fmt) "unwind_orc: " fmt
 
@@ -11,6 +32,7 @@
 #include <linux/list.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/rbtree_latch.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
 
@@ -18,17 +40,28 @@
 
 #include "edge.h"
 
-/* The table of text section X is in section TABLE_PREFIX X. */
+/* The table of text section X is in section TABLE_PREFIX X, and linked to it. */
 #define TABLE_PREFIX	".orc_unwind"
 #define BUILD_ID_NOTE	".note.gnu.build-id"
+
+/* Where the loader has put a module's text, or its init text. */
+struct text_range {
+	struct latch_tree_node node;
+	unsigned long start;
+	unsigned long size;
+	struct unwind_orc_module *om;
+	bool is_linked;
+};
 
 /* One module that has text. */
 struct unwind_orc_module {
 	struct list_head list;
 	struct rcu_head rcu;
 	const char *name;
-	/* All text has a table, and so has the build ID to compare with. */
-	bool complete;
+	struct text_range core;
+	struct text_range init;
+	/* What keeps the tables from being used, whatever is in them; or NULL. */
+	const char *missing;
 	/* The walker has accepted all of the tables. */
 	bool usable;
 	u8 build_id[BUILD_ID_SIZE_MAX];
@@ -41,17 +74,60 @@ struct unwind_orc_module {
 	struct unwind_orc_region regions[] __counted_by(nr);
 };
 
-/* Both guarded by unwind_orc_lock. */
+/* Changed under unwind_orc_lock. */
 static LIST_HEAD(modules);
+static struct latch_tree_root text_ranges __cacheline_aligned;
 /* Modules on the list that are not usable; counted while there is a walker. */
 static unsigned int nr_unusable;
+
+static __always_inline bool range_less(struct latch_tree_node *a,
+				       struct latch_tree_node *b)
+{
+	return container_of(a, struct text_range, node)->start <
+	       container_of(b, struct text_range, node)->start;
+}
+
+static __always_inline int range_comp(void *key, struct latch_tree_node *n)
+{
+	const struct text_range *range = container_of(n, struct text_range, node);
+	unsigned long pc = (unsigned long)key;
+
+	if (pc < range->start)
+		return -1;
+	return pc - range->start >= range->size;
+}
+
+static const struct latch_tree_ops range_ops = {
+	.less = range_less,
+	.comp = range_comp,
+};
+
+static void link_range(struct text_range *range, struct unwind_orc_module *om,
+		       const struct module_memory *mem)
+{
+	if (!mem->size)
+		return;
+	range->start = (unsigned long)mem->base;
+	range->size = mem->size;
+	range->om = om;
+	range->is_linked = true;
+	latch_tree_insert(&range->node, &text_ranges, &range_ops);
+}
+
+static void unlink_range(struct text_range *range)
+{
+	if (!range->is_linked)
+		return;
+	range->is_linked = false;
+	latch_tree_erase(&range->node, &text_ranges, &range_ops);
+}
 
 static bool accept_module(const struct unwind_orc_ops *ops,
 			  const struct unwind_orc_module *om)
 {
-	if (!om->complete) {
-		pr_notice("%s: module has no unwind tables for its text\n",
-			  om->name);
+	if (om->missing) {
+		pr_notice("%s: unwind tables of this module not used: %s\n",
+			  om->name, om->missing);
 		return false;
 	}
 	for (unsigned int i = 0; i < om->nr; i++) {
@@ -87,15 +163,12 @@ enum unwind_orc_lookup
 unwind_orc_find_module(unsigned long pc, struct unwind_orc_region *region)
 {
 	const struct unwind_orc_module *om;
-	struct module *mod;
+	struct latch_tree_node *node;
 
-	/* Knows about init text that is gone, and about modules going. */
-	mod = __module_text_address(pc);
-	if (!mod)
+	node = latch_tree_find((void *)pc, &text_ranges, &range_ops);
+	if (!node)
 		return UNWIND_ORC_NOT_TEXT;
-	om = rcu_dereference(mod->arch.unwind_orc);
-	if (!om)
-		return UNWIND_ORC_NOT_TEXT;
+	om = container_of(node, struct text_range, node)->om;
 	if (!om->usable)
 		return UNWIND_ORC_NO_TABLE;
 
@@ -125,44 +198,57 @@ static bool is_text(const struct elf64_shdr *s)
 	       s->sh_type == SHT_PROGBITS && s->sh_size;
 }
 
-static const struct elf64_shdr *find_table(const struct elf64_hdr *hdr,
-					   const struct elf64_shdr *sechdrs,
-					   const char *text_name)
+static bool is_table(const struct elf64_shdr *s, const char *name)
 {
-	const char *secstrs = (void *)hdr + sechdrs[hdr->e_shstrndx].sh_offset;
-	const size_t prefix = strlen(TABLE_PREFIX);
-
-	for (const struct elf64_shdr *s = sechdrs; s < sechdrs + hdr->e_shnum; s++) {
-		const char *name = secstrs + s->sh_name;
-
-		if ((s->sh_flags & SHF_ALLOC) &&
-		    !strncmp(name, TABLE_PREFIX, prefix) &&
-		    !strcmp(name + prefix, text_name))
-			return s;
-	}
-	return NULL;
+	return (s->sh_flags & SHF_ALLOC) && (s->sh_flags & SHF_LINK_ORDER) &&
+	       !strncmp(name, TABLE_PREFIX, strlen(TABLE_PREFIX));
 }
 
-/* Fills in what @om is to know; leaves it incomplete where something misses. */
-static void collect(struct unwind_orc_module *om, const struct elf64_hdr *hdr,
-		    const struct elf64_shdr *sechdrs)
+/*
+ * The table that is linked to section number @text. Two sections may have one name,
+ * so the name does not tell; and sh_link of a section that has SHF_LINK_ORDER stays
+ * right when strip or objcopy renumber the sections. NULL also if there are two.
+ */
+static const struct elf64_shdr *find_table(const struct elf64_hdr *hdr,
+					   const struct elf64_shdr *sechdrs,
+					   unsigned int text)
 {
 	const char *secstrs = (void *)hdr + sechdrs[hdr->e_shstrndx].sh_offset;
+	const struct elf64_shdr *found = NULL;
+
+	for (const struct elf64_shdr *s = sechdrs; s < sechdrs + hdr->e_shnum; s++) {
+		if (s->sh_link != text || !is_table(s, secstrs + s->sh_name))
+			continue;
+		if (found)
+			return NULL;
+		found = s;
+	}
+	return found;
+}
+
+/* Fills in what @om is to know. Returns what is missing, or NULL. */
+static const char *collect(struct unwind_orc_module *om,
+			   const struct elf64_hdr *hdr,
+			   const struct elf64_shdr *sechdrs)
+{
 	const struct elf64_shdr *note = find_section(hdr, sechdrs, BUILD_ID_NOTE);
 	unsigned int nr = 0;
 
 	if (!note || build_id_parse_buf((void *)note->sh_addr, om->build_id,
 					note->sh_size))
-		return;
+		return "no build-id";
 
-	for (const struct elf64_shdr *s = sechdrs; s < sechdrs + hdr->e_shnum; s++) {
+	for (unsigned int i = 0; i < hdr->e_shnum; i++) {
+		const struct elf64_shdr *s = &sechdrs[i];
 		const struct elf64_shdr *table;
 
 		if (!is_text(s))
 			continue;
-		table = find_table(hdr, sechdrs, secstrs + s->sh_name);
-		if (!table || s->sh_size > U32_MAX || table->sh_size > U32_MAX)
-			return;
+		table = find_table(hdr, sechdrs, i);
+		if (!table)
+			return "not one table for each text section";
+		if (s->sh_size > U32_MAX || table->sh_size > U32_MAX)
+			return "too large";
 		om->regions[nr++] = (struct unwind_orc_region) {
 			.text = (void *)s->sh_addr,
 			.text_size = s->sh_size,
@@ -171,7 +257,7 @@ static void collect(struct unwind_orc_module *om, const struct elf64_hdr *hdr,
 			.build_id = om->build_id,
 		};
 	}
-	om->complete = true;
+	return NULL;
 }
 
 /*
@@ -209,7 +295,7 @@ static void collect_plts(struct unwind_orc_module *om,
  * unwind_orc_module_finalize() - remember a module's tables
  * @hdr:     ELF header of the module
  * @sechdrs: its sections, at their final addresses
- * @mod:     the module, not visible to __module_address() yet
+ * @mod:     the module, whose code can't run yet
  *
  * A module without tables, or with bad ones, is loaded all the same.
  *
@@ -233,7 +319,7 @@ int unwind_orc_module_finalize(const struct elf64_hdr *hdr,
 		return -ENOMEM;
 	om->nr = nr;
 	om->name = mod->name;
-	collect(om, hdr, sechdrs);
+	om->missing = collect(om, hdr, sechdrs);
 	collect_plts(om, hdr, sechdrs, mod);
 
 	guard(mutex)(&unwind_orc_lock);
@@ -244,25 +330,50 @@ int unwind_orc_module_finalize(const struct elf64_hdr *hdr,
 	}
 	list_add(&om->list, &modules);
 	rcu_assign_pointer(mod->arch.unwind_orc, om);
+	link_range(&om->core, om, &mod->mem[MOD_TEXT]);
+	link_range(&om->init, om, &mod->mem[MOD_INIT_TEXT]);
 	return 0;
+}
+
+static struct unwind_orc_module *module_entry(struct module *mod)
+{
+	return rcu_dereference_protected(mod->arch.unwind_orc,
+					 lockdep_is_held(&unwind_orc_lock));
+}
+
+/**
+ * unwind_orc_module_free_init() - forget a module's init text
+ * @mod: the module, whose init code has run
+ *
+ * The text is freed after an RCU grace period.
+ */
+void unwind_orc_module_free_init(struct module *mod)
+{
+	struct unwind_orc_module *om;
+
+	guard(mutex)(&unwind_orc_lock);
+	om = module_entry(mod);
+	if (om)
+		unlink_range(&om->init);
 }
 
 /**
  * unwind_orc_module_cleanup() - forget a module's tables
- * @mod: the module, no longer visible to __module_address()
+ * @mod: the module, whose code does not run any more
  *
- * A walk that looked the module up before may still be using the entry.
+ * Its memory is freed after an RCU grace period.
  */
 void unwind_orc_module_cleanup(struct module *mod)
 {
 	struct unwind_orc_module *om;
 
 	guard(mutex)(&unwind_orc_lock);
-	om = rcu_dereference_protected(mod->arch.unwind_orc,
-				       lockdep_is_held(&unwind_orc_lock));
+	om = module_entry(mod);
 	if (!om)
 		return;
-	rcu_assign_pointer(mod->arch.unwind_orc, NULL);
+	RCU_INIT_POINTER(mod->arch.unwind_orc, NULL);
+	unlink_range(&om->core);
+	unlink_range(&om->init);
 	list_del(&om->list);
 	if (unwind_orc_current_ops())
 		WRITE_ONCE(nr_unusable, nr_unusable - !om->usable);

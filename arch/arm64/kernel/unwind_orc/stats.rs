@@ -4,18 +4,15 @@
 
 use kernel::{
     fmt,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
-    },
+    unwind_orc::Counter, //
 };
 use orc::reason::Reason;
 
 /// A counter for each reason's code, which is never 0; the one of code 0 counts the reliable walks.
-static WALKS: [Atomic<u64>; SLOTS] = [const { Atomic::new(0) }; SLOTS];
+static WALKS: [Counter; SLOTS] = [const { Counter::new() }; SLOTS];
 
 /// The frames of the reliable walks.
-static FRAMES: Atomic<u64> = Atomic::new(0);
+static FRAMES: Counter = Counter::new();
 
 const SLOTS: usize = 1 + Reason::ALL.len();
 
@@ -28,28 +25,28 @@ const _: () = {
     }
 };
 
-fn counter(reason: Option<Reason>) -> Option<&'static Atomic<u64>> {
+fn counter(reason: Option<Reason>) -> Option<&'static Counter> {
     WALKS.get(reason.map_or(0, |reason| reason.code().into()))
 }
 
 /// Counts a walk: a reliable one of so many frames, or one that was refused for this reason.
 pub(crate) fn count(outcome: Result<u32, Reason>) {
     if let Some(counter) = counter(outcome.err()) {
-        counter.add(1, Relaxed);
+        counter.add(1);
     }
     if let Ok(frames) = outcome {
-        FRAMES.add(frames.into(), Relaxed);
+        FRAMES.add(frames.into());
     }
 }
 
 fn walks(reason: Option<Reason>) -> u64 {
-    counter(reason).map_or(0, |counter| counter.load(Relaxed))
+    counter(reason).map_or(0, Counter::get)
 }
 
 /// Writes the counters, one a line: the reliable walks and their frames, then each reason.
 pub(crate) fn write(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "reliable: {}", walks(None))?;
-    writeln!(f, "frames: {}", FRAMES.load(Relaxed))?;
+    writeln!(f, "frames: {}", FRAMES.get())?;
     Reason::ALL
         .iter()
         .try_for_each(|&reason| writeln!(f, "{}: {}", reason.name(), walks(Some(reason))))

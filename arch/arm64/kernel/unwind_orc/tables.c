@@ -12,6 +12,7 @@
 #include <linux/kprobes.h>
 #include <linux/printk.h>
 
+#include <asm/memory.h>
 #include <asm/sections.h>
 #include <asm/traps.h>
 
@@ -22,15 +23,17 @@ static struct unwind_orc_region vmlinux_region __ro_after_init;
 
 static int __init unwind_orc_init_vmlinux(void)
 {
-	if (build_id_parse_buf(__start_notes, vmlinux_id,
-			       __stop_notes - __start_notes))
-		pr_warn("vmlinux: no build ID\n");
+	bool has_id = !build_id_parse_buf(__start_notes, vmlinux_id,
+					  __stop_notes - __start_notes);
+
 	vmlinux_region = (struct unwind_orc_region) {
 		.text = _stext,
 		.text_size = _etext - _stext,
 		.table = __start_orc_unwind,
 		.table_size = __stop_orc_unwind - __start_orc_unwind,
-		.build_id = vmlinux_id,
+		.build_id = has_id ? vmlinux_id : NULL,
+		/* See _etext in vmlinux.lds.S. */
+		.padding = SEGMENT_ALIGN - 1,
 	};
 	return 0;
 }
@@ -105,3 +108,28 @@ bool unwind_orc_is_entry_text(unsigned long pc)
 }
 EXPORT_SYMBOL_GPL(unwind_orc_is_entry_text);
 NOKPROBE_SYMBOL(unwind_orc_is_entry_text);
+
+/**
+ * unwind_orc_is_kretprobe_trampoline() - do kretprobes return to this PC?
+ * @pc: any value
+ */
+bool unwind_orc_is_kretprobe_trampoline(unsigned long pc)
+{
+	return is_kretprobe_trampoline(pc);
+}
+EXPORT_SYMBOL_GPL(unwind_orc_is_kretprobe_trampoline);
+NOKPROBE_SYMBOL(unwind_orc_is_kretprobe_trampoline);
+
+/**
+ * unwind_orc_count() - count in a walk
+ * @counter: of the walker's
+ * @n:       how much it goes up
+ *
+ * Here, because the helpers for atomics in Rust can be traced and probed.
+ */
+void unwind_orc_count(atomic64_t *counter, u64 n)
+{
+	atomic64_add(n, counter);
+}
+EXPORT_SYMBOL_GPL(unwind_orc_count);
+NOKPROBE_SYMBOL(unwind_orc_count);

@@ -7,10 +7,13 @@
  * has no table to go by, the conservative unwinder answers.
  */
 #include <linux/kprobes.h>
+#include <linux/minmax.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
+#include <linux/sched/task_stack.h>
+#include <linux/string.h>
 
 #include "edge.h"
 
@@ -68,87 +71,75 @@ void unwind_orc_unregister(const struct unwind_orc_ops *ops)
 }
 EXPORT_SYMBOL_GPL(unwind_orc_unregister);
 
-struct skip_first {
-	const struct unwind_orc_sink *sink;
-	bool skipped;
-};
-
-/* The first PC is that of the function which captured the state. */
-static bool consume_but_first(void *cookie, unsigned long pc)
+/* The verdict in full, for those who want to know: a name needs room. */
+static void explain(const struct unwind_orc_ops *ops,
+		    const struct unwind_orc_outcome *outcome,
+		    struct unwind_orc_verdict *verdict)
 {
-	struct skip_first *skip = cookie;
-
-	if (!skip->skipped) {
-		skip->skipped = true;
-		return true;
-	}
-	return skip->sink->consume(skip->sink->cookie, pc);
+	verdict->reason = outcome->reason;
+	verdict->frame = outcome->frame;
+	verdict->pc = outcome->pc;
+	memset(verdict->name, 0, sizeof(verdict->name));
+	if (outcome->reason)
+		ops->name(outcome->reason, verdict->name, sizeof(verdict->name));
 }
-NOKPROBE_SYMBOL(consume_but_first);
+NOKPROBE_SYMBOL(explain);
 
-static bool consume_nothing(void *cookie, unsigned long pc)
+/* Not inlined: a walk that nobody looks at does without the verdict's room. */
+static noinline void report_unreliable(const struct unwind_orc_ops *ops,
+				       struct task_struct *task,
+				       const struct unwind_orc_outcome *outcome)
 {
-	return true;
-}
-NOKPROBE_SYMBOL(consume_nothing);
+	struct unwind_orc_verdict verdict;
 
-static int walk_current(const struct unwind_orc_ops *ops,
-			const struct unwind_orc_start *start,
-			const struct unwind_orc_sink *sink,
-			struct unwind_orc_verdict *verdict)
-{
-	struct skip_first skip = { .sink = sink };
-	const struct unwind_orc_sink rest = { consume_but_first, &skip };
-	int ret;
-
-	ret = ops->walk(start, current, &rest, verdict);
-	if (verdict->frame)
-		verdict->frame--;
-	return ret;
+	explain(ops, outcome, &verdict);
+	trace_unwind_orc_unreliable(task, &verdict);
 }
-NOKPROBE_SYMBOL(walk_current);
+NOKPROBE_SYMBOL(report_unreliable);
 
 /*
  * A trace that the conservative unwinder is to give must not have been begun
  * by the walker: look first, where there is text that has no table.
+ *
+ * That is done under a runqueue lock, so the look has an end of its own, after
+ * UNWIND_ORC_MAX_ENTRIES. Text without a table that is met only later makes the
+ * trace unreliable. Nobody has room for as many entries, so that it would be
+ * with the conservative unwinder, too.
  */
-static int walk_from(const struct unwind_orc_ops *ops,
-		     const struct unwind_orc_start *start,
-		     const struct unwind_orc_sink *sink,
-		     struct task_struct *task,
-		     struct unwind_orc_verdict *verdict)
+static __always_inline int walk_from(const struct unwind_orc_ops *ops,
+				     const struct unwind_orc_start *start,
+				     const struct unwind_orc_sink *sink,
+				     struct task_struct *task,
+				     struct unwind_orc_outcome *outcome)
 {
-	static const struct unwind_orc_sink nobody = { consume_nothing };
-	int ret;
+	static const struct unwind_orc_sink look_only = {};
 
 	if (unwind_orc_tables_missing() &&
-	    ops->walk(start, task, &nobody, verdict) == -ENODATA)
+	    ops->walk(start, task, &look_only, outcome) == -ENODATA)
 		return -ENODATA;
 
-	if (task == current)
-		ret = walk_current(ops, start, sink, verdict);
-	else
-		ret = ops->walk(start, task, sink, verdict);
-	if (!ret)
+	if (!ops->walk(start, task, sink, outcome))
 		return 0;
 
-	trace_unwind_orc_unreliable(task, verdict);
+	if (trace_unwind_orc_unreliable_enabled())
+		report_unreliable(ops, task, outcome);
 	return -EINVAL;
 }
-NOKPROBE_SYMBOL(walk_from);
 
 /*
  * Walk @task and tell why as well as whether. @start holds what
- * unwind_orc_capture() took, for the case that @task is current.
+ * unwind_orc_capture() took, for the case that @task is current. @verdict may be
+ * NULL.
  *
- * Return: 0 or -EINVAL, with the verdict; -EOPNOTSUPP without a walker;
- * -ENODATA, with the verdict and nothing consumed, if a table misses.
+ * Return: 0 or -EINVAL, with the outcome; -EOPNOTSUPP without a walker;
+ * -ENODATA, with the outcome and nothing consumed, if a table misses.
  */
-static int verdict_on(struct unwind_orc_start *start,
-		      const struct unwind_orc_sink *sink,
-		      struct task_struct *task,
-		      struct unwind_orc_verdict *verdict)
+static __always_inline int walk_task(struct unwind_orc_start *start,
+				     const struct unwind_orc_sink *sink,
+				     struct task_struct *task,
+				     struct unwind_orc_verdict *verdict)
 {
+	struct unwind_orc_outcome outcome;
 	const struct unwind_orc_ops *ops;
 	int ret;
 
@@ -160,17 +151,17 @@ static int verdict_on(struct unwind_orc_start *start,
 	if (!ops)
 		return -EOPNOTSUPP;
 
-	if (task == current) {
+	if (task == current)
 		start->kind = UNWIND_ORC_CURRENT;
-		return walk_from(ops, start, sink, task, verdict);
-	}
-
-	unwind_orc_start_task(start, task);
-	ret = walk_from(ops, start, sink, task, verdict);
-	unwind_orc_end_task(start, task);
+	else
+		unwind_orc_start_task(start, task);
+	ret = walk_from(ops, start, sink, task, &outcome);
+	if (task != current)
+		unwind_orc_end_task(start, task);
+	if (verdict)
+		explain(ops, &outcome, verdict);
 	return ret;
 }
-NOKPROBE_SYMBOL(verdict_on);
 
 /**
  * unwind_orc_walk() - the reliable walk, for arch_stack_walk_reliable()
@@ -187,10 +178,9 @@ int unwind_orc_walk(struct unwind_orc_start *start,
 		    struct task_struct *task)
 {
 	const struct unwind_orc_sink sink = { consume, cookie };
-	struct unwind_orc_verdict verdict;
 	int ret;
 
-	ret = verdict_on(start, &sink, task, &verdict);
+	ret = walk_task(start, &sink, task, NULL);
 	return ret == -ENODATA ? -EOPNOTSUPP : ret;
 }
 NOKPROBE_SYMBOL(unwind_orc_walk);
@@ -198,6 +188,7 @@ NOKPROBE_SYMBOL(unwind_orc_walk);
 struct trace_request {
 	unsigned long *entries;
 	unsigned int size;
+	unsigned int limit;
 	unsigned int nr;
 	struct unwind_orc_verdict *verdict;
 };
@@ -206,11 +197,14 @@ static bool store_entry(void *cookie, unsigned long pc)
 {
 	struct trace_request *request = cookie;
 
+	if (request->nr == request->limit)
+		return false;
 	if (request->nr < request->size)
 		request->entries[request->nr] = pc;
 	request->nr++;
 	return true;
 }
+NOKPROBE_SYMBOL(store_entry);
 
 /* Runs with the task pinned. Not to be inlined: it captures its own state. */
 static noinline int trace_pinned(struct task_struct *task, void *arg)
@@ -221,13 +215,12 @@ static noinline int trace_pinned(struct task_struct *task, void *arg)
 	int ret;
 
 	unwind_orc_capture(&start);
-	ret = verdict_on(&start, &sink, task, request->verdict);
+	ret = walk_task(&start, &sink, task, request->verdict);
 	if (ret != -ENODATA)
 		return ret;
 
 	/* What livepatch believes in this case. */
-	request->nr = 0;
-	ret = arch_stack_walk_reliable(store_entry, request, task);
+	ret = arch_stack_walk_conservative(store_entry, request, task);
 	if (!ret) {
 		request->verdict->reason = 0;
 		request->verdict->frame = request->nr;
@@ -244,7 +237,8 @@ static noinline int trace_pinned(struct task_struct *task, void *arg)
  * @verdict: filled in, if the return value is not negative
  *
  * The task is pinned meanwhile, as livepatch pins it. Entries of a trace that
- * is not reliable are what the walk saw before it gave up.
+ * is not reliable are what the walk saw before it gave up; it gives up after
+ * @size or UNWIND_ORC_MAX_ENTRIES entries, whichever is more. May sleep.
  *
  * Return: how many PCs the walk saw, which may be more than @size; -EOPNOTSUPP
  * if there is no walker.
@@ -256,11 +250,21 @@ int unwind_orc_trace_task(struct task_struct *task, unsigned long *entries,
 	struct trace_request request = {
 		.entries = entries,
 		.size = size,
+		.limit = max(size, UNWIND_ORC_MAX_ENTRIES),
 		.verdict = verdict,
 	};
+	bool has_stack;
 	int ret;
 
+	/*
+	 * The walk has a reference to the stack of its own. Where the task exits
+	 * meanwhile, and that was the last, the stack would be freed under the
+	 * runqueue lock; so the last is held here.
+	 */
+	has_stack = try_get_task_stack(task);
 	ret = task_call_func(task, trace_pinned, &request);
+	if (has_stack)
+		put_task_stack(task);
 	return ret == -EOPNOTSUPP ? ret : request.nr;
 }
 EXPORT_SYMBOL_GPL(unwind_orc_trace_task);

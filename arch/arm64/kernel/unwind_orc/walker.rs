@@ -75,30 +75,43 @@ impl Walker for OrcWalker {
         let build_id = region.build_id.ok_or("text without a build-id")?;
         let table = Table::new(region.table, build_id).map_err(|error| error.name())?;
 
-        if table.header().text_bytes > region.text_bytes {
-            return Err("more text described than there is");
+        match region.text_bytes.checked_sub(table.header().text_bytes) {
+            None => Err("more text described than there is"),
+            Some(rest) if rest > region.padding_bytes => Err("not all text described"),
+            Some(_) => Ok(()),
         }
-        Ok(())
     }
 
+    // Inlined, as the next, so that a walk has one frame for both.
+    #[inline(always)]
     fn walk(walk: &mut Walk<'_>, sink: &mut Sink<'_>) -> Verdict {
         let verdict = match walk_task(walk, sink) {
             reason::Verdict::Reliable { frames } => Ok(frames),
             reason::Verdict::Unreliable { reason, frame, pc } => Err((reason, frame, pc)),
         };
 
-        stats::count(verdict.map_err(|(reason, ..)| reason));
+        // What comes of a look, and is not its own result, comes of the walk after it.
+        if !sink.only_looks() || matches!(verdict, Err((Reason::NoTable, ..))) {
+            stats::count(verdict.map_err(|(reason, ..)| reason));
+        }
         verdict.map_err(|(reason, frame, pc)| Unreliable {
             reason: NonZero::new(reason.code().into()).unwrap_or(NonZero::<u32>::MAX),
-            name: reason.name(),
             frame,
             pc,
             no_table: reason == Reason::NoTable,
         })
     }
+
+    fn name(reason: NonZero<u32>) -> &'static str {
+        u8::try_from(reason.get())
+            .ok()
+            .and_then(Reason::from_code)
+            .map_or("unknown reason", Reason::name)
+    }
 }
 
 /// Walks a task that can be walked, and refuses others.
+#[inline(always)]
 fn walk_task(walk: &mut Walk<'_>, sink: &mut Sink<'_>) -> reason::Verdict {
     let refused = |reason, pc| reason::Verdict::Unreliable {
         reason,
