@@ -76,6 +76,14 @@ binutil() { # NAME
 	if [ "$COMPILER" = clang ]; then llvm_tool "llvm-$1"; else echo "$CROSS_COMPILE$1"; fi
 }
 
+# Bytes of stack that a walk may take, from arch_stack_walk_reliable() down: it is done in
+# __schedule(), on a stack that may be nearly full. Without the unwinder it is 288.
+WALK_STACK=1056
+
+walk_calls() {
+	python3 "$TOP/scripts/walk-calls.py" "$(binutil objdump)" "$KERNEL_OUT" "$WALK_STACK"
+}
+
 # rust/kernel is one object, and most of it is not ours: by function. Tests may
 # panic.
 panics_in_kernel_crate() {

@@ -74,4 +74,5 @@ check "checkpatch: patches" checkpatch-patches checkpatch_patches
 check "checkpatch: new files" checkpatch-files checkpatch_files
 check "the series applies to pristine source" series-applies series_applies
 check "no panic is linked in" panic-symbols panic_symbols
+check "a walk's stack, and no probe in it" walk-calls walk_calls
 results_close

@@ -24,11 +24,35 @@ flip_byte() { # FILE OFFSET
 	PY
 }
 
-# damaged_boot NAME OFFSET: OFFSET in the image.
+# A kernel without a build-id, and a table that has none either: its note gets another
+# name, its table zeros and the checksum that belongs to them.
+drop_build_id() { # FILE NOTES TABLE TABLE_END
+	python3 - "$@" <<-'PY'
+		import struct, sys
+		path, (notes, start, stop) = sys.argv[1], map(int, sys.argv[2:5])
+		with open(path, "r+b") as file:
+		    file.seek(notes)
+		    near = file.read(4096)
+		    file.seek(notes + near.index(struct.pack("<III", 4, 20, 3) + b"GNU\0") + 12)
+		    file.write(b"XXX\0")
+		    file.seek(start)
+		    table = bytearray(file.read(stop - start))
+		    table[8:36] = bytes(28)
+		    total, = struct.unpack_from("<I", table, 52)
+		    sum = 0xcbf29ce484222325
+		    for word, in struct.iter_unpack("<I", table[:total]):
+		        sum = (sum ^ word) * 0x100000001b3 % 2**64
+		    struct.pack_into("<Q", table, 8, sum)
+		    file.seek(start)
+		    file.write(table)
+	PY
+}
+
+# damaged_boot NAME COMMAND...: the command gets the image before its operands.
 damaged_boot() {
 	local log=$LOG_DIR/test-damaged-$1.log image=$BUILD/guest/Image.damaged rc=0
 	cp --reflink=auto "$IMAGE" "$image"
-	flip_byte "$image" "$2"
+	"$2" "$image" "${@:3}"
 	stage_job "$STAGE" "$TOP/scripts/guest/damaged-job"
 	sed -i "s/DAMAGE:/$1:/" "$STAGE/orc/job"
 	STEP_MAY_FAIL=1 step "guest tests: the table of vmlinux damaged ($1)" "damaged-boot-$1" \
@@ -42,13 +66,16 @@ damaged_boot() {
 
 # Header fields by their offset in it (rust/orc/src/format.rs), and a row.
 damaged_table_tests() {
-	local start stop
+	local start stop notes
 	stage_new damaged
 	stage_modules "$STAGE"
 	start=$(image_offset __start_orc_unwind) && stop=$(image_offset __stop_orc_unwind) ||
 		{ result fail "damaged tables" "no __start_orc_unwind in System.map" && return; }
-	damaged_boot magic "$start"
-	damaged_boot build-id $((start + 16))
-	damaged_boot length $((start + 52))
-	damaged_boot row $(((start + stop) / 2))
+	damaged_boot magic flip_byte "$start"
+	damaged_boot build-id flip_byte $((start + 16))
+	damaged_boot length flip_byte $((start + 52))
+	damaged_boot row flip_byte $(((start + stop) / 2))
+	notes=$(image_offset __start_notes) ||
+		{ result fail "kernel without a build-id" "no __start_notes in System.map" && return; }
+	damaged_boot no-build-id drop_build_id "$notes" "$start" "$stop"
 }
