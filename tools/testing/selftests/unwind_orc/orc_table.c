@@ -5,6 +5,9 @@
  *   orc_table list FILE                        section and size of each table
  *   orc_table flip FILE OUT SECTION BYTE BIT   one bit of a table
  *   orc_table cut FILE OUT SECTION SIZE        the table ends after SIZE bytes
+ *   orc_table grow FILE OUT SECTION BYTES      a section is as much longer
+ *   orc_table swap FILE OUT SECTION SECTION    two sections change names
+ *   orc_table link FILE OUT SECTION SECTION    the first is linked to the second
  *
  * It knows ELF and nothing of the format of the tables.
  */
@@ -122,6 +125,39 @@ static unsigned long to_number(const char *text)
 	return value;
 }
 
+static void swap_names(struct elf64_shdr *a, struct elf64_shdr *b)
+{
+	unsigned int name = a->sh_name;
+
+	a->sh_name = b->sh_name;
+	b->sh_name = name;
+}
+
+/* Changes section @s as @argv says; of the commands with two operands. */
+static int change(struct image *image, struct elf64_shdr *s, char **argv)
+{
+	if (!strcmp(argv[1], "grow"))
+		s->sh_size += to_number(argv[5]);
+	else if (!strcmp(argv[1], "swap"))
+		swap_names(s, find(image, argv[5], argv[2]));
+	else if (!strcmp(argv[1], "link"))
+		s->sh_link = find(image, argv[5], argv[2]) - image->sections;
+	else
+		return 0;
+	return 1;
+}
+
+static int usage(void)
+{
+	fprintf(stderr, "usage: orc_table list FILE\n"
+		"       orc_table flip FILE OUT SECTION BYTE BIT\n"
+		"       orc_table cut FILE OUT SECTION SIZE\n"
+		"       orc_table grow FILE OUT SECTION BYTES\n"
+		"       orc_table swap FILE OUT SECTION SECTION\n"
+		"       orc_table link FILE OUT SECTION SECTION\n");
+	return 2;
+}
+
 int main(int argc, char **argv)
 {
 	struct image image;
@@ -132,23 +168,23 @@ int main(int argc, char **argv)
 		parse(&image, argv[2]);
 		return list(&image);
 	}
-	if (!(argc == 7 && !strcmp(argv[1], "flip")) &&
-	    !(argc == 6 && !strcmp(argv[1], "cut"))) {
-		fprintf(stderr, "usage: orc_table list FILE\n"
-			"       orc_table flip FILE OUT SECTION BYTE BIT\n"
-			"       orc_table cut FILE OUT SECTION SIZE\n");
-		return 2;
-	}
+	if (!(argc == 7 && !strcmp(argv[1], "flip")) && argc != 6)
+		return usage();
 
 	read_image(&image, argv[2]);
 	parse(&image, argv[2]);
 	s = find(&image, argv[4], argv[2]);
-	if (to_number(argv[5]) >= s->sh_size)
-		die("beyond the end of the table", argv[5]);
-	if (argc == 7)
-		image.bytes[s->sh_offset + to_number(argv[5])] ^= 1 << (to_number(argv[6]) & 7);
-	else
-		s->sh_size = to_number(argv[5]);
+	if (argc == 7 || !strcmp(argv[1], "cut")) {
+		if (to_number(argv[5]) >= s->sh_size)
+			die("beyond the end of the table", argv[5]);
+		if (argc == 7)
+			image.bytes[s->sh_offset + to_number(argv[5])] ^=
+				1 << (to_number(argv[6]) & 7);
+		else
+			s->sh_size = to_number(argv[5]);
+	} else if (!change(&image, s, argv)) {
+		return usage();
+	}
 	write_image(&image, argv[3]);
 	return 0;
 }

@@ -7,7 +7,7 @@
 
 . "$(dirname "$0")"/functions.sh
 
-start_tests 11
+start_tests 12
 load test_orc_lib && load test_orc_relay && load test_orc_chain
 
 before=$(stat_of reliable)
@@ -32,6 +32,13 @@ has_no_stack() {
 		matches '^unreliable: task has no stack at ' "$(verdict "$zombie")"
 }
 check "exited task is refused" has_no_stack
+
+last_put() {
+	insmod test_modules/test_orc_pin.ko && rmmod test_orc_pin && return
+	dmesg | tail -n 1
+	return 1
+}
+check "task exits while walked: its stack is not freed under locks" last_put
 
 if [ "$(getconf _NPROCESSORS_ONLN)" -lt 2 ]; then
 	skip "running task is refused" "one CPU"

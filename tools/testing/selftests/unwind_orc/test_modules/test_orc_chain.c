@@ -7,8 +7,9 @@
  * of the thread has to end in exactly these.
  *
  * /sys/kernel/debug/test_orc_chain/
- *   control  write "block", "relay" (through test_orc_relay) or "spin" to start
- *            the thread, "stop" to end it
+ *   control  write "block", "relay" (through test_orc_relay), "deep" (more functions
+ *            than anybody has room for) or "spin" to start the thread, "stop" to
+ *            end it
  *   pid      of the thread
  *   check    read: walk it, and say whether the trace is the known one
  *   running  read: walk it while it runs, many times, and count the verdicts
@@ -33,9 +34,11 @@
 
 #define RUNNING_WALKS	2000
 
-enum mode { BLOCK, RELAY, SPIN, NR_MODES };
+#define DEEP		160
 
-static const char * const mode_names[] = { "block", "relay", "spin" };
+enum mode { BLOCK, RELAY, DEEP_BLOCK, SPIN, NR_MODES };
+
+static const char * const mode_names[] = { "block", "relay", "deep", "spin" };
 
 static struct chain {
 	struct mutex lock;	/* of all below but what the thread uses */
@@ -89,11 +92,22 @@ static noinline void chain_middle(void *notes)
 	barrier();
 }
 
+static noinline void chain_deep(unsigned int more, struct test_orc_notes *notes)
+{
+	if (more)
+		chain_deep(more - 1, notes);
+	else
+		chain_middle(notes);
+	barrier();
+}
+
 static noinline void chain_outer(struct test_orc_notes *notes)
 {
 	test_orc_note(notes);
 	if (chain.mode == RELAY)
 		test_orc_relay(chain_middle, notes, notes);
+	else if (chain.mode == DEEP_BLOCK)
+		chain_deep(DEEP, notes);
 	else
 		chain_middle(notes);
 	barrier();
