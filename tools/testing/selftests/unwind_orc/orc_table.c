@@ -147,7 +147,7 @@ static int change(struct image *image, struct elf64_shdr *s, char **argv)
 	return 1;
 }
 
-static int usage(void)
+static int say_usage(void)
 {
 	fprintf(stderr, "usage: orc_table list FILE\n"
 		"       orc_table flip FILE OUT SECTION BYTE BIT\n"
@@ -169,7 +169,7 @@ int main(int argc, char **argv)
 		return list(&image);
 	}
 	if (!(argc == 7 && !strcmp(argv[1], "flip")) && argc != 6)
-		return usage();
+		return say_usage();
 
 	read_image(&image, argv[2]);
 	parse(&image, argv[2]);
@@ -183,7 +183,7 @@ int main(int argc, char **argv)
 		else
 			s->sh_size = to_number(argv[5]);
 	} else if (!change(&image, s, argv)) {
-		return usage();
+		return say_usage();
 	}
 	write_image(&image, argv[3]);
 	return 0;

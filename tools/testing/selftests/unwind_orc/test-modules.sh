@@ -7,6 +7,7 @@
 . "$(dirname "$0")"/functions.sh
 
 ROUNDS=30
+INIT_ROUNDS=60
 
 walk_everybody() {
 	while true; do
@@ -24,7 +25,23 @@ come_and_go() {
 	done
 }
 
-start_tests 6
+# parameter NAME: of test_orc_init
+parameter() { cat "/sys/module/test_orc_init/parameters/$1"; }
+
+init_text_gone() { [ "$(parameter gone)" -gt 0 ]; }
+
+init_text_goes() {
+	local i
+
+	for ((i = 0; i < INIT_ROUNDS; i++)); do
+		insmod test_modules/test_orc_init.ko || return 1
+		wait_for 10 init_text_gone > /dev/null || { echo "still found"; return 1; }
+		at_least 1 "$(parameter found)" && equal 0 "$(parameter wrong)" || return 1
+		rmmod test_orc_init || return 1
+	done
+}
+
+start_tests 7
 load test_orc_lib && load test_orc_relay && load test_orc_chain
 
 chain relay
@@ -35,6 +52,8 @@ check "two modules: both are on the stack" matches '\[test_orc_relay\]' "$stack"
 check "two modules: verdict in /proc" equal reliable "$(verdict "$pid")"
 chain stop
 rmmod test_orc_chain test_orc_relay
+
+check "init text is found until it goes, $INIT_ROUNDS times" init_text_goes
 
 load test_orc_differ
 before=$(stat_of reliable)

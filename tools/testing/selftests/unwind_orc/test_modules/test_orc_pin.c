@@ -61,9 +61,9 @@ static int make_exited_task(void)
 	if (!try_get_task_stack(task))
 		return -ESRCH;
 	kthread_stop(task);
-	for (i = 0; i < 1000 && refcount_read(&task->stack_refcount) > 1; i++)
-		msleep(1);
-	return i < 1000 ? 0 : -ETIMEDOUT;
+	for (i = 0; i < 100 && refcount_read(&task->stack_refcount) > 1; i++)
+		msleep(20);
+	return i < 100 ? 0 : -ETIMEDOUT;
 }
 
 static int __init pin_init(void)
