@@ -26,6 +26,9 @@ static __u32 add_name(const char *name)
 
 	size_t size = strlen(name) + 1;
 
+	/* Types without a name have the empty one at the start. */
+	if (!*name && names_len)
+		return 0;
 	if (names_len + size > sizeof(names))
 		abort();
 	memcpy(names + names_len, name, size);
