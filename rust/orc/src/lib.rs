@@ -15,6 +15,7 @@
 //!   steps; `step.rs`: one step, from a frame to its caller, and `stacks.rs`: the
 //!   order in which stacks may follow.
 //! * [`reason`]: why a stack is unreliable.
+//! * [`shadow`]: the shadow call stack, which a walk is compared with.
 //! * `vectors`: synthetic stacks that Cargo's tests and KUnit share.
 //!
 //! Nothing here allocates, blocks or panics, whatever the bytes of the table and
@@ -29,6 +30,7 @@ pub mod format;
 pub mod machine;
 pub mod reason;
 pub mod rule;
+pub mod shadow;
 mod stacks;
 mod step;
 pub mod table;

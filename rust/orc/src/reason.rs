@@ -153,6 +153,10 @@ reasons! {
     NoCall = 39, "no call before the return address", Walk;
     /// A tracer has kept a return address that no frame on the stack accounts for.
     KeptReturnLeft = 40, "kept return address without a frame", Machine;
+    /// The shadow call stack has a return address that no frame accounts for.
+    ShadowLeft = 41, "shadow call stack entry without a frame", Machine;
+    /// x18 was on no shadow call stack that the walk can know.
+    ShadowPointer = 42, "shadow stack pointer on no known stack", Kernel;
 }
 
 impl Reason {

@@ -15,11 +15,13 @@ mod bpf_trampoline;
 mod follow;
 mod refuse;
 mod refuse_tracing;
+mod shadow;
 pub mod text;
 
 use crate::machine::{FtraceRegs, Machine, RegsLayout, StackRange, State};
 use crate::reason::{Reason, Verdict};
 use crate::rule::Rule;
+use crate::shadow::Cursor;
 use crate::walk::walk;
 
 /// No vector has more entries than this.
@@ -44,6 +46,8 @@ pub struct Vector {
     pub unreadable: Option<u64>,
     /// What the tracers have kept, the last function's first.
     pub returns: &'static [Return],
+    /// The shadow call stack, the outermost function's return address first.
+    pub shadow: &'static [u64],
     /// Number of entries that the caller takes.
     pub capacity: usize,
     /// The entries to expect.
@@ -97,6 +101,7 @@ pub fn all() -> impl Iterator<Item = &'static Vector> {
         bpf_trampoline::VECTORS,
         refuse::VECTORS,
         refuse_tracing::VECTORS,
+        shadow::VECTORS,
     ]
     .into_iter()
     .flatten()
@@ -109,6 +114,7 @@ pub fn run(vector: &'static Vector) -> Outcome {
         vector,
         reads_are_on_stack: true,
         given: 0,
+        shadow: Cursor::at_top(u32::try_from(vector.shadow.len()).unwrap_or(u32::MAX)),
     };
     let mut frames = [0; MAX_FRAMES];
     let mut count = 0;
@@ -156,6 +162,7 @@ struct Synthetic {
     reads_are_on_stack: bool,
     /// A bit for each kept return that the walk has got.
     given: u32,
+    shadow: Cursor,
 }
 
 impl Synthetic {
@@ -247,7 +254,13 @@ impl Machine for Synthetic {
         }
     }
 
-    fn witness(&mut self, _raw: u64, _cfa: u64) -> Result<(), Reason> {
+    fn witness(&mut self, raw: u64, _cfa: u64) -> Result<(), Reason> {
+        let (vector, mut shadow) = (self.vector, self.shadow);
+        shadow.meet(self.strip_pac(raw), |number| {
+            let entry = vector.shadow.get(usize::try_from(number).ok()?)?;
+            Some(self.strip_pac(*entry))
+        })?;
+        self.shadow = shadow;
         Ok(())
     }
 
@@ -255,7 +268,7 @@ impl Machine for Synthetic {
         let left = [text::RETURN_TO_HANDLER, text::KRETPROBE];
         match left.into_iter().any(|by| self.next(by).is_some()) {
             true => Err(Reason::KeptReturnLeft),
-            false => Ok(()),
+            false => self.shadow.finish(),
         }
     }
 }

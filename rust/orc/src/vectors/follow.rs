@@ -15,6 +15,7 @@ pub(super) const BLOCKED: Vector = Vector {
     words: &[FINAL, KTHREAD_FRAME, WORKER_FRAME, SWITCH_FRAME],
     unreadable: None,
     returns: &[],
+    shadow: &[],
     capacity: MAX_FRAMES,
     frames: &[
         after_call(SWITCH),

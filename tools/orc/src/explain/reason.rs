@@ -75,6 +75,10 @@ pub const fn meaning(reason: Reason) -> &'static str {
         Reason::KeptReturnLeft => {
             "a tracer has replaced a return address that the walk did not come to"
         }
+        Reason::ShadowLeft => {
+            "the shadow call stack holds a return address that the walk did not come to"
+        }
+        Reason::ShadowPointer => "x18 is neither on the task's shadow call stack nor on the CPU's",
     }
 }
 

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Stacks with a shadow call stack beside them.
+
+use super::follow::BLOCKED;
+use super::text::*;
+use super::{Return, Vector};
+use crate::reason::{Reason, Verdict};
+
+/// What the three functions of the blocked task have pushed.
+const PUSHED: &[u64] = &[
+    after_call(RET_FROM_FORK),
+    after_call(KTHREAD),
+    after_call(WORKER),
+];
+
+/// The blocked task, with a shadow call stack that a walk refuses at the end.
+macro_rules! refuses {
+    ($name:literal, [$($entry:expr),*]) => {
+        Vector {
+            name: $name,
+            shadow: &[$($entry),*],
+            verdict: Verdict::Unreliable {
+                reason: Reason::ShadowLeft,
+                frame: 3,
+                pc: after_call(RET_FROM_FORK),
+            },
+            ..BLOCKED
+        }
+    };
+}
+
+pub(super) const VECTORS: &[Vector] = &[
+    Vector {
+        name: "follows_shadow_call_stack",
+        shadow: PUSHED,
+        ..BLOCKED
+    },
+    // Assembly has pushed nothing.
+    Vector {
+        name: "follows_frame_without_shadow_call_stack_entry",
+        shadow: &[after_call(RET_FROM_FORK), after_call(WORKER)],
+        ..BLOCKED
+    },
+    Vector {
+        name: "follows_shadow_call_stack_of_signed_return_addresses",
+        words: &[
+            FINAL,
+            KTHREAD_FRAME,
+            WORKER_FRAME,
+            SWITCH_FRAME,
+            &[(WORKER_SP + 8, signed(after_call(KTHREAD)))],
+        ],
+        shadow: &[
+            after_call(RET_FROM_FORK),
+            after_call(KTHREAD),
+            signed(after_call(WORKER)),
+        ],
+        ..BLOCKED
+    },
+    // The first instruction of the function is the push.
+    Vector {
+        name: "follows_task_preempted_before_its_push",
+        start: preempted(WORKER_SP),
+        words: &[
+            FINAL,
+            KTHREAD_FRAME,
+            WORKER_FRAME,
+            &interrupted(SLOW_PROLOGUE, WORKER_SP, WORKER_SP, after_call(WORKER)),
+            &preemption(WORKER_SP),
+        ],
+        shadow: &[
+            after_call(RET_FROM_FORK),
+            after_call(KTHREAD),
+            after_call(EL1_IRQ),
+            after_call(HANDLER),
+        ],
+        frames: &[
+            after_call(SWITCH),
+            after_call(HANDLER),
+            after_call(EL1_IRQ),
+            SLOW_PROLOGUE,
+            after_call(WORKER),
+            after_call(KTHREAD),
+            after_call(RET_FROM_FORK),
+        ],
+        verdict: Verdict::Reliable { frames: 7 },
+        ..BLOCKED
+    },
+    // A tracer replaces a return address before the function pushes it.
+    Vector {
+        name: "follows_replaced_return_address_on_both_stacks",
+        words: &[
+            FINAL,
+            KTHREAD_FRAME,
+            WORKER_FRAME,
+            SWITCH_FRAME,
+            &[(WORKER_SP + 8, RETURN_TO_HANDLER)],
+        ],
+        returns: &[Return {
+            trampoline: RETURN_TO_HANDLER,
+            fp: KTHREAD_SP,
+            pc: after_call(KTHREAD),
+        }],
+        shadow: &[
+            after_call(RET_FROM_FORK),
+            RETURN_TO_HANDLER,
+            after_call(WORKER),
+        ],
+        ..BLOCKED
+    },
+    refuses! { "refuses_stack_that_lacks_a_function",
+    [after_call(RET_FROM_FORK), after_call(KTHREAD), after_call(WORKER), after_call(WORKER)] },
+    refuses! { "refuses_stack_that_lacks_the_innermost_function",
+    [after_call(RET_FROM_FORK), after_call(KTHREAD), after_call(WORKER), after_call(LEAF)] },
+    refuses! { "refuses_stack_that_lacks_the_outermost_function",
+    [after_call(LEAF), after_call(RET_FROM_FORK), after_call(KTHREAD), after_call(WORKER)] },
+    refuses! { "refuses_stack_with_another_return_address",
+    [after_call(RET_FROM_FORK), after_call(LEAF), after_call(WORKER)] },
+    refuses! { "refuses_functions_in_another_order",
+    [after_call(KTHREAD), after_call(RET_FROM_FORK), after_call(WORKER)] },
+];
