@@ -6,13 +6,12 @@
  *
  * Annotate code that must be walked through and that orctool cannot prove to be
  * a leaf; leave all else alone. What the directives say is checked against the
- * instructions at build time. A file may define CFI_IGNORE before it includes
- * this one.
+ * instructions at build time.
  */
 #ifndef __ASM_UNWIND_ORC_ASM_H
 #define __ASM_UNWIND_ORC_ASM_H
 
-#if defined(CONFIG_UNWIND_ORC_TABLES) && !defined(CFI_IGNORE)
+#ifdef CONFIG_UNWIND_ORC_TABLES
 #define CFI(directive...)	directive
 #else
 #define CFI(directive...)
