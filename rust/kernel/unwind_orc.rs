@@ -11,7 +11,7 @@
 //!   [`Trace::of_pid`].
 //!
 //! What is `unsafe` about walking the stack of another task is all in here: raw reads of a stack
-//! are in `stack.rs` and nowhere else.
+//! are in `stack.rs`, those of a shadow call stack in `shadow.rs`, and nowhere else.
 //!
 //! C header: [`arch/arm64/include/asm/unwind_orc.h`](srctree/arch/arm64/include/asm/unwind_orc.h)
 
@@ -32,6 +32,9 @@ pub use registration::{
     Verdict,
     Walker, //
 };
+
+mod shadow;
+pub use shadow::Shadow;
 
 mod stack;
 pub use stack::{

@@ -10,6 +10,7 @@ use super::{
         self,
         Lookup, //
     },
+    shadow::Shadow,
     stack::Stacks,
 };
 use crate::{
@@ -90,6 +91,7 @@ pub struct Walk<'a> {
     raw_start: &'a bindings::unwind_orc_start,
     recovery: bindings::unwind_orc_recovery,
     stacks: Stacks<'a>,
+    shadow: Option<Shadow<'a>>,
     /// Not to be sent to where another section, or none, is.
     rcu: PhantomData<*mut ()>,
 }
@@ -109,11 +111,11 @@ impl<'a> Walk<'a> {
         task: *mut bindings::task_struct,
         raw_start: &'a bindings::unwind_orc_start,
     ) -> Self {
-        let stacks = if Start::from_raw(raw_start).has_stack() {
+        let (stacks, shadow) = if Start::from_raw(raw_start).has_stack() {
             // SAFETY: The task is valid and owns a stack by this function's safety requirements.
-            unsafe { Stacks::of_task(task) }
+            unsafe { (Stacks::of_task(task), Shadow::of_task(task, raw_start)) }
         } else {
-            Stacks::none()
+            (Stacks::none(), Some(Shadow::none()))
         };
 
         // INVARIANT: By this function's safety requirements.
@@ -122,6 +124,7 @@ impl<'a> Walk<'a> {
             raw_start,
             recovery: bindings::unwind_orc_recovery::default(),
             stacks,
+            shadow,
             rcu: PhantomData,
         }
     }
@@ -136,6 +139,13 @@ impl<'a> Walk<'a> {
     #[inline(always)]
     pub fn stacks(&self) -> &Stacks<'a> {
         &self.stacks
+    }
+
+    /// The shadow call stack that belongs to the walk; `None` if the task is on one that is not
+    /// known.
+    #[inline(always)]
+    pub fn shadow(&self) -> Option<&Shadow<'a>> {
+        self.shadow.as_ref()
     }
 
     /// Finds the text section that `pc` lies in.

@@ -146,6 +146,7 @@ enum unwind_orc_kind {
  * @sp:       stack pointer at @pc
  * @fp:       x29 at @pc
  * @lr:       x30 at @pc, valid for UNWIND_ORC_CURRENT only
+ * @shadow:   x18 at @pc, if that is where the shadow call stack ends
  * @switches: context switches of the task when the state was taken
  * @kind:     enum unwind_orc_kind
  */
@@ -154,6 +155,7 @@ struct unwind_orc_start {
 	unsigned long sp;
 	unsigned long fp;
 	unsigned long lr;
+	unsigned long shadow;
 	unsigned long switches;
 	u32 kind;
 };
@@ -173,6 +175,21 @@ struct unwind_orc_start {
 struct unwind_orc_recovery {
 	struct llist_node *kretprobe;
 	int graph_used;
+};
+
+/**
+ * struct unwind_orc_shadow - the shadow call stack that belongs to a walk
+ * @task:    entries of the task, the outermost function's first
+ * @irq:     entries of the CPU's IRQ stack, the outermost function's first
+ * @nr_task: how many entries of the task there are
+ * @nr_irq:  how many entries of the IRQ stack there are; they come after those of
+ *           the task
+ */
+struct unwind_orc_shadow {
+	const unsigned long *task;
+	const unsigned long *irq;
+	u32 nr_task;
+	u32 nr_irq;
 };
 
 /* Bytes of a reason's text, its terminating NUL included. */
@@ -281,6 +298,9 @@ void unwind_orc_pass_entered(struct task_struct *task,
 			     unsigned long lr, unsigned long fp);
 bool unwind_orc_all_recovered(struct task_struct *task,
 			      const struct unwind_orc_recovery *recovery);
+bool unwind_orc_shadow(const struct task_struct *task,
+		       const struct unwind_orc_start *start,
+		       struct unwind_orc_shadow *shadow);
 bool unwind_orc_instruction(unsigned long pc, u32 *instruction);
 bool unwind_orc_undisturbed(const struct task_struct *task,
 			    const struct unwind_orc_start *start);
@@ -320,6 +340,12 @@ static __always_inline void unwind_orc_capture(struct unwind_orc_start *start)
 		     : "=&r" (start->pc), "=&r" (start->sp),
 		       "=&r" (start->fp), "=r" (start->lr)
 		     : : "memory");
+#ifdef CONFIG_SHADOW_CALL_STACK
+	/* The same in all of a function, after its push and before its pop. */
+	asm volatile("mov	%0, x18" : "=r" (start->shadow) : : "memory");
+#else
+	start->shadow = 0;
+#endif
 }
 
 #else /* !CONFIG_UNWIND_ORC_TABLES */

@@ -9,6 +9,7 @@ use kernel::unwind_orc::{
     regs,
     strip_pac,
     Lookup,
+    Shadow,
     Tracer,
     Walk,
     MAX_STACKS, //
@@ -27,6 +28,7 @@ use orc::{
         Rule,
         Undescribed, //
     },
+    shadow::Cursor,
     table, //
 };
 
@@ -36,6 +38,8 @@ pub(crate) struct Task<'a, 'w> {
     stacks: [StackRange; MAX_STACKS],
     /// The text that the last frame was in: mostly that of the next one, too.
     last: Option<Text<'w>>,
+    /// How far the walk has come on the shadow call stack.
+    shadow: Cursor,
 }
 
 /// A piece of text and the bytes of its table, which the walker has accepted before. An open table
@@ -65,10 +69,13 @@ impl<'a, 'w> Task<'a, 'w> {
             high: stack.high,
         });
 
+        let entries = walk.shadow().map_or(0, Shadow::entries);
+
         Self {
             walk,
             stacks,
             last: None,
+            shadow: Cursor::at_top(entries),
         }
     }
 
@@ -171,13 +178,20 @@ impl Machine for Task<'_, '_> {
         self.walk.pass_entered(lr, fp);
     }
 
-    fn witness(&mut self, _raw: u64, _cfa: u64) -> Result<(), Reason> {
-        Ok(())
+    fn witness(&mut self, raw: u64, _cfa: u64) -> Result<(), Reason> {
+        if self.shadow.is_at_base() {
+            return Ok(());
+        }
+        let shadow = self.walk.shadow();
+
+        self.shadow.meet(strip_pac(raw), |number| {
+            shadow?.entry(number).map(strip_pac)
+        })
     }
 
     fn finish(&mut self) -> Result<(), Reason> {
         if self.walk.all_recovered() {
-            Ok(())
+            self.shadow.finish()
         } else {
             Err(Reason::KeptReturnLeft)
         }

@@ -7,6 +7,7 @@
 #include <linux/kprobes.h>
 #include <linux/sched.h>
 #include <linux/sched/task_stack.h>
+#include <linux/scs.h>
 
 #include <asm/pointer_auth.h>
 #include <asm/stacktrace.h>
@@ -48,6 +49,11 @@ void unwind_orc_start_task(struct unwind_orc_start *start,
 	start->sp = READ_ONCE(task->thread.cpu_context.sp);
 	start->fp = READ_ONCE(task->thread.cpu_context.fp);
 	start->lr = 0;
+#ifdef CONFIG_SHADOW_CALL_STACK
+	start->shadow = (unsigned long)READ_ONCE(task_scs_sp(task));
+#else
+	start->shadow = 0;
+#endif
 }
 NOKPROBE_SYMBOL(unwind_orc_start_task);
 

@@ -124,6 +124,9 @@ fn walk_task(walk: &mut Walk<'_>, sink: &mut Sink<'_>) -> reason::Verdict {
         Start::Running => return refused(Reason::Running, 0),
         Start::NoStack => return refused(Reason::StackGone, 0),
     };
+    if walk.shadow().is_none() {
+        return refused(Reason::ShadowPointer, start.pc);
+    }
     let verdict = orc::walk::walk(&mut Task::new(walk), start, |pc| sink.push(pc));
 
     // The caller should have kept the task from running. Where it has not, neither the verdict nor
