@@ -101,6 +101,15 @@ static noinline void chain_deep(unsigned int more, struct test_orc_notes *notes)
 	barrier();
 }
 
+/* Of two of these the compiler must not make one call. */
+static __always_inline void call_middle(struct test_orc_notes *notes, const int number)
+{
+	asm volatile("" : : "i" (number) : "memory");
+	chain_middle(notes);
+	asm volatile("" : : "i" (number) : "memory");
+}
+
+/* Calls chain_middle() in two places: test_orc_corrupt exchanges the return addresses. */
 static noinline void chain_outer(struct test_orc_notes *notes)
 {
 	test_orc_note(notes);
@@ -108,8 +117,10 @@ static noinline void chain_outer(struct test_orc_notes *notes)
 		test_orc_relay(chain_middle, notes, notes);
 	else if (chain.mode == DEEP_BLOCK)
 		chain_deep(DEEP, notes);
+	else if (chain.mode == SPIN)
+		call_middle(notes, SPIN);
 	else
-		chain_middle(notes);
+		call_middle(notes, BLOCK);
 	barrier();
 }
 

@@ -16,6 +16,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/bitops.h>
 #include <linux/debugfs.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
@@ -26,6 +27,7 @@
 #include <linux/sched/task_stack.h>
 #include <linux/string.h>
 
+#include <asm/insn.h>
 #include <asm/pointer_auth.h>
 #include <asm/stacktrace.h>
 
@@ -131,6 +133,41 @@ static void lie_ra_data(struct victim *v)
 static void lie_ra_other(struct victim *v)
 {
 	poke(&v->record->lr, other_ra);
+}
+
+/* Where the BL at @pc goes; 0 for other instructions. */
+static unsigned long call_target(unsigned long pc)
+{
+	u32 insn = le32_to_cpu(*(__le32 *)pc);
+
+	if (!aarch64_insn_is_bl(insn))
+		return 0;
+	return pc + 4 * sign_extend64(insn & GENMASK(25, 0), 25);
+}
+
+/* Where another call of the same function by the same function returns to; 0 if none. */
+static unsigned long twin_of(unsigned long ra)
+{
+	unsigned long callee = call_target(ra - 4), start, size, pc;
+
+	if (!callee || !test_orc_function(ra - 4, &start, &size))
+		return 0;
+	for (pc = start; pc < start + size; pc += 4)
+		if (pc + 4 != ra && call_target(pc) == callee)
+			return pc + 4;
+	return 0;
+}
+
+/*
+ * What row, frame record and instructions say is right; even the pointer
+ * authentication code is there, though it is another address's.
+ */
+static void lie_ra_twin(struct victim *v)
+{
+	unsigned long ra = ptrauth_strip_kernel_insn_pac(v->record->lr);
+	unsigned long twin = twin_of(ra);
+
+	poke(&v->record->lr, twin ? v->record->lr ^ ra ^ twin : 0);
 }
 
 /* Inside, not at its start, which would be a pending return address. */
@@ -246,6 +283,7 @@ static const struct lie {
 	{ "ra-odd", lie_ra_odd },
 	{ "ra-data", lie_ra_data },
 	{ "ra-other", lie_ra_other },
+	{ "ra-twin", lie_ra_twin },
 	{ "ra-handler", lie_ra_handler },
 	{ "ra-slot", lie_ra_slot },
 	{ "record-zero", lie_record_zero },
