@@ -15,7 +15,7 @@ const TASK: usize = 0;
 const STACKS: usize = 32;
 
 /// The stack that the walk is on.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stacks {
     current: StackRange,
     number: usize,

@@ -24,31 +24,77 @@ where
     F: FnMut(u64) -> bool,
 {
     let mut frame = 0_u32;
-    let mut state = start;
-    let mut stacks = match Stacks::starting_at(machine, start.sp) {
-        Ok(stacks) => stacks,
-        Err(reason) => return unreliable(reason, frame, &state),
+    let mut steps = match Steps::start(machine, start) {
+        Ok(steps) => steps,
+        Err(reason) => return unreliable(reason, frame, &start),
     };
     loop {
-        if let Err(reason) = settle(machine, &mut state) {
-            return unreliable(reason, frame, &state);
+        if let Err(reason) = steps.settle(machine) {
+            return unreliable(reason, frame, &steps.state);
         }
-        if !emit(state.pc) {
-            return unreliable(Reason::BufferFull, frame, &state);
+        if !emit(steps.state.pc) {
+            return unreliable(Reason::BufferFull, frame, &steps.state);
         }
-        state = match step(machine, &mut stacks, &state) {
-            Ok(Next::Frame(caller)) => caller,
-            Ok(Next::End) => {
-                return match machine.finish() {
-                    Ok(()) => Verdict::Reliable {
-                        frames: frame.saturating_add(1),
-                    },
-                    Err(reason) => unreliable(reason, frame, &state),
+        match steps.next(machine) {
+            Ok(true) => frame = frame.saturating_add(1),
+            Ok(false) => {
+                return Verdict::Reliable {
+                    frames: frame.saturating_add(1),
                 }
             }
-            Err(reason) => return unreliable(reason, frame, &state),
-        };
-        frame = frame.saturating_add(1);
+            Err(reason) => return unreliable(reason, frame, &steps.state),
+        }
+    }
+}
+
+/// A walk, frame by frame: [`Steps::settle`] and [`Steps::next`] in turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steps {
+    state: State,
+    stacks: Stacks,
+}
+
+impl Steps {
+    /// Before the innermost frame.
+    ///
+    /// # Errors
+    ///
+    /// Why no walk can start there.
+    pub fn start<M: Machine>(machine: &M, start: State) -> Result<Self, Reason> {
+        Ok(Self {
+            state: start,
+            stacks: Stacks::starting_at(machine, start.sp)?,
+        })
+    }
+
+    /// The registers of this frame.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// Makes the PC of this frame the address that execution goes on at.
+    ///
+    /// # Errors
+    ///
+    /// Why that is not known.
+    pub fn settle<M: Machine>(&mut self, machine: &mut M) -> Result<(), Reason> {
+        settle(machine, &mut self.state)
+    }
+
+    /// Steps to the caller; false at the end of the stack.
+    ///
+    /// # Errors
+    ///
+    /// Why the caller is not known, or the end not believed.
+    pub fn next<M: Machine>(&mut self, machine: &mut M) -> Result<bool, Reason> {
+        match step(machine, &mut self.stacks, &self.state)? {
+            Next::Frame(caller) => {
+                self.state = caller;
+                Ok(true)
+            }
+            Next::End => machine.finish().map(|()| false),
+        }
     }
 }
 
