@@ -21,6 +21,8 @@ make check-distro   proves every row of a distribution's kernel (Debian's arm64 
                     kernel, or VMLINUX=FILE), and says what was found and what it took
 make check-sancov   the rows against the control flow that LLVM lists, on objects of
                     the kernel compiled once more (OBJECTS="a.o b.o": on these)
+make oracle         a guest runs, and at each instruction of its kernel the walk is
+                    judged by what was executed (ORACLE_MINUTES=10)
 make bench          the figures in README.md
 make install-tree KERNEL=DIR   copies the files into your 7.3 tree and applies
                     the patches (the one target that changes DIR)

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! A plugin for QEMU that judges the walk by what the guest has executed.
+//!
+//! * `truth.rs`: the call stack of a task, from calls, returns and exceptions;
+//!   `decode.rs`: which instructions are these.
+//! * `book.rs`, `machine.rs`, `memory.rs`: what the walk is given.
+//! * `judge.rs`: walk and truth compared; `counts.rs`: the report.
+//! * `vcpu.rs`: one CPU; `shared.rs`, `image.rs`: what all CPUs share.
+//! * `plugin.rs`, `ffi.rs`, `registers.rs`: QEMU.
+
+mod book;
+mod counts;
+mod decode;
+#[cfg(not(test))]
+mod ffi;
+mod image;
+mod judge;
+mod machine;
+#[cfg(not(feature = "before"))]
+mod memo;
+mod memory;
+#[cfg(not(test))]
+mod plugin;
+mod recover;
+#[cfg(not(test))]
+mod registers;
+#[cfg(not(test))]
+mod shared;
+mod truth;
+#[cfg(not(test))]
+mod vcpu;

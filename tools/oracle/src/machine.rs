@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! A task of the guest, as the walk wants to see it.
+
+use crate::book::Book;
+#[cfg(not(feature = "before"))]
+use crate::book::NOT_TEXT;
+use crate::memo::Reads;
+use crate::memory::Space;
+use crate::recover::{Kept, Layout};
+
+#[cfg(not(feature = "before"))]
+use orc::machine::FtraceRegs;
+use orc::machine::{Machine, RegsLayout, StackRange};
+use orc::reason::Reason;
+use orc::rule::Rule;
+
+/// Addresses in vmlinux that the walk has to know.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Places {
+    /// The vmlinux init text.
+    pub init_text: (u64, u64),
+    /// `init_task`.
+    pub init_task: u64,
+    /// Where return addresses are that tracers have replaced.
+    pub kept: Layout,
+    /// `THREAD_SIZE`.
+    pub thread_bytes: u64,
+}
+
+/// The task that is walked.
+pub struct Target<'a> {
+    /// The rows.
+    pub book: &'a Book,
+    /// The memory.
+    pub space: &'a mut Space,
+    /// What is read goes in here.
+    pub reads: &'a mut Reads,
+    /// The task's own stack, and those of the CPU.
+    pub stacks: &'a [StackRange],
+    /// `struct task_struct`.
+    pub task: u64,
+    /// Fixed addresses.
+    pub places: Places,
+    /// What the walk has used of the addresses that tracers keep.
+    pub kept: Kept,
+}
+
+impl Machine for Target<'_> {
+    const REGS: RegsLayout = RegsLayout::LINUX_7_3;
+
+    #[cfg(not(feature = "before"))]
+    const FTRACE_REGS: FtraceRegs = FtraceRegs::LINUX_7_3;
+
+    fn rule(&mut self, pc: u64) -> Result<Rule, Reason> {
+        let (low, high) = self.places.init_text;
+        if (low..high).contains(&pc) {
+            return Err(match self.task == self.places.init_task {
+                true => Reason::EntryText,
+                false => Reason::InitText,
+            });
+        }
+        self.book.row(self.book.find(pc))
+    }
+
+    fn read(&mut self, address: u64) -> Option<u64> {
+        self.reads.add(address);
+        self.space.read(address)
+    }
+
+    fn stacks(&self) -> &[StackRange] {
+        self.stacks
+    }
+
+    fn task_regs(&self) -> u64 {
+        self.stacks
+            .first()
+            .map_or(0, |stack| stack.high - Self::REGS.size)
+    }
+
+    fn strip_pac(&self, address: u64) -> u64 {
+        strip_pac(address)
+    }
+
+    fn recover(&mut self, pc: u64, fp: u64) -> Result<u64, Reason> {
+        self.kept
+            .recover(self.space, &self.places.kept, self.task, pc, fp)
+    }
+
+    fn recover_interrupted(&mut self, pc: u64, fp: u64) -> Result<u64, Reason> {
+        match pc == self.places.kept.trampoline {
+            true => self.recover(pc, fp),
+            false => Ok(pc),
+        }
+    }
+
+    #[cfg(not(feature = "before"))]
+    fn instruction(&mut self, pc: u64) -> Option<u32> {
+        if self.book.find(pc) == NOT_TEXT {
+            return None;
+        }
+        match self.space.read32(pc)? {
+            BRK_KPROBE => self.book.original(pc),
+            word => Some(word),
+        }
+    }
+
+    #[cfg(not(feature = "before"))]
+    fn pass_entered(&mut self, lr: u64, fp: u64) {
+        self.kept
+            .pass_entered(self.space, &self.places.kept, self.task, lr, fp);
+    }
+
+    #[cfg(not(feature = "before"))]
+    fn witness(&mut self, _raw: u64, _cfa: u64) -> Result<(), Reason> {
+        Ok(())
+    }
+
+    #[cfg(not(feature = "before"))]
+    fn finish(&mut self) -> Result<(), Reason> {
+        match self.kept.all_used(self.space, &self.places.kept, self.task) {
+            true => Ok(()),
+            false => Err(Reason::KeptReturnLeft),
+        }
+    }
+}
+
+/// `BRK64_OPCODE_KPROBES`.
+#[cfg(not(feature = "before"))]
+const BRK_KPROBE: u32 = 0xd420_0080;
+
+/// A kernel address without its authentication code. All text is in the top 2^48 bytes.
+#[must_use]
+pub fn strip_pac(address: u64) -> u64 {
+    match address >> 55 & 1 {
+        1 => address | 0xffff_0000_0000_0000,
+        _ => address,
+    }
+}
