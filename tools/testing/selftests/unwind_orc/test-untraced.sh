@@ -33,33 +33,28 @@ traced() {
 	return 1
 }
 
+probe() { echo "$1" 2> /dev/null > /sys/module/test_orc_probe/parameters/function; }
+
 probed() {
 	local function n=0 found=0
 
 	for function in $functions; do
 		n=$((n + 1))
-		echo "p:orc_untraced $function" 2> /dev/null >> $TRACING/kprobe_events ||
-			continue
+		probe "$function" || continue
 		echo "can be probed: $function"
 		found=$((found + 1))
-		echo "-:orc_untraced" >> $TRACING/kprobe_events
 	done
 	note "$n functions"
 	[ $found = 0 ]
 }
 
-probes_work() {
-	echo "p:orc_untraced unwind_orc_trace_task" >> $TRACING/kprobe_events &&
-		echo "-:orc_untraced" >> $TRACING/kprobe_events
-}
-
 start_tests 5
 mountpoint -q $TRACING || mount -t tracefs tracefs $TRACING 2> /dev/null
-[ -e $TRACING/kprobe_events ] || skip_all "no kprobe events"
+load test_orc_probe || skip_all "no probes"
 functions=$(walk_functions)
 
 check "functions of a walk are known" at_least 20 "$(grep -c . <<< "$functions")"
-check "probes work on others" probes_work
+check "probes work on others" probe unwind_orc_trace_task
 check "none of a walk can be traced" traced
 check "none of a walk can be probed" probed
 check "kernel log" healthy
