@@ -6,12 +6,18 @@
 //! frame, and its size; what that frame looks like is written down here.
 
 use crate::reason::Reason;
-use crate::rule::{Cfa, CfaBase, Frame, Location, Rule, X29};
+use crate::rule::{Cfa, CfaBase, Frame, Location, Rule, StackPointer, X29};
 
 use core::num::NonZero;
 
 /// Size of a frame record, x29 and x30.
 const RECORD_BYTES: u32 = 16;
+
+/// Where SP is in a program with tail calls.
+const TAIL_CALLER: StackPointer = StackPointer::Below {
+    least: RECORD_BYTES,
+    most: None,
+};
 
 /// The rule between a program's prologue and its epilogue.
 ///
@@ -26,18 +32,13 @@ const RECORD_BYTES: u32 = 16;
 ///
 /// [`Reason::BpfOther`] for a size that no frame can have.
 pub fn body(frame_bytes: Option<NonZero<u32>>) -> Result<Rule, Reason> {
-    let cfa = match frame_bytes {
-        Some(bytes) => Cfa {
-            base: CfaBase::Sp,
-            offset: bytes.get(),
-        },
-        None => Cfa {
-            base: CfaBase::Fp,
-            offset: RECORD_BYTES,
-        },
+    let (base, offset, sp) = match frame_bytes {
+        Some(bytes) => (CfaBase::Sp, bytes.get(), StackPointer::Exact),
+        None => (CfaBase::Fp, RECORD_BYTES, TAIL_CALLER),
     };
     checked(Frame {
-        cfa,
+        cfa: Cfa { base, offset },
+        sp,
         return_address: Location::Slot(RECORD_BYTES - 8),
         caller_fp: Location::Slot(RECORD_BYTES),
         x29: X29::Record(RECORD_BYTES),
@@ -64,6 +65,7 @@ pub fn trampoline(frame_bytes: Option<NonZero<u32>>) -> Result<Rule, Reason> {
             base: CfaBase::Sp,
             offset: bytes.get(),
         },
+        sp: StackPointer::Exact,
         return_address: Location::Slot(2 * RECORD_BYTES - 8),
         caller_fp: Location::Slot(RECORD_BYTES),
         x29: X29::Record(2 * RECORD_BYTES),

@@ -157,6 +157,9 @@ reasons! {
     ShadowLeft = 41, "shadow call stack entry without a frame", Machine;
     /// x18 was on no shadow call stack that the walk can know.
     ShadowPointer = 42, "shadow stack pointer on no known stack", Kernel;
+    /// SP is nearer to the CFA, or farther from it, than the function can put it;
+    /// or on the same stack, where the row says another.
+    SpOutsideBounds = 43, "stack pointer outside its bounds", Walk;
 }
 
 impl Reason {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What one row says, and its five words in a table.
+//! What one row says, and its seven words in a table.
 //!
 //! The CFA (canonical frame address) is the value SP had when the function was
 //! entered, which is the caller's SP at the call. `orctool` writes a rule only
@@ -35,6 +35,8 @@ pub enum Undescribed {
 pub struct Frame {
     /// How to compute the CFA.
     pub cfa: Cfa,
+    /// Where SP is.
+    pub sp: StackPointer,
     /// Where the return address is: `Register` is x30.
     pub return_address: Location,
     /// Where the caller's x29 is: `Register` is x29.
@@ -66,6 +68,27 @@ pub enum CfaBase {
     Fp,
 }
 
+/// Where SP is, as seen from the CFA.
+///
+/// A row that gives the CFA by x29 would compare x29 with itself, so it says how
+/// large the frame can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum StackPointer {
+    /// Where the CFA comes from: CFA minus [`Cfa::offset`].
+    Exact,
+    /// Below the CFA on the same stack (`alloca()`, a random offset, alignment).
+    Below {
+        /// By at least this many bytes.
+        least: u32,
+        /// By at most this many, if the function has a limit.
+        most: Option<u32>,
+    },
+    /// At the top of another stack, on which nothing is yet.
+    OtherStack,
+    /// Not known: below the CFA, or at the top of another stack.
+    Anywhere,
+}
+
 /// Where a register of the caller is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Location {
@@ -87,7 +110,7 @@ pub enum X29 {
 }
 
 /// The words of a rule in a table.
-pub type RawRule = [u32; 5];
+pub type RawRule = [u32; 7];
 
 const KIND_FRAME: u32 = 1;
 const WHY_SHIFT: u32 = 8;
@@ -96,6 +119,9 @@ const RA_SLOT: u32 = 1 << 9;
 const FP_SLOT: u32 = 1 << 10;
 const X29_SHIFT: u32 = 11;
 const PATCH_SITE: u32 = 1 << 13;
+const SP_SHIFT: u32 = 14;
+/// In place of [`StackPointer::Below::most`] where there is none.
+const NO_LIMIT: u32 = u32::MAX;
 
 /// Offsets are below this, and multiples of [`ALIGN`].
 const OFFSET_LIMIT: u32 = 1 << 31;
@@ -108,7 +134,7 @@ impl Rule {
     #[must_use]
     pub fn encode(&self) -> Option<RawRule> {
         match self {
-            Self::Unreliable(why) => Some([why.code() << WHY_SHIFT, 0, 0, 0, 0]),
+            Self::Unreliable(why) => Some([why.code() << WHY_SHIFT, 0, 0, 0, 0, 0, 0]),
             Self::Frame(frame) if frame.is_valid() => Some(frame.encode()),
             Self::Frame(_) => None,
         }
@@ -140,6 +166,7 @@ impl Frame {
             base: CfaBase::Sp,
             offset: 0,
         },
+        sp: StackPointer::Exact,
         return_address: Location::Register,
         caller_fp: Location::Register,
         x29: X29::Caller,
@@ -151,10 +178,23 @@ impl Frame {
     #[must_use]
     pub fn is_valid(&self) -> bool {
         is_offset(self.cfa.offset)
+            && self.sp_is_valid()
             && self.slot_is_valid(self.return_address)
             && self.slot_is_valid(self.caller_fp)
             && self.x29_is_valid()
             && (!self.patch_site || self.has_synthetic_record())
+    }
+
+    /// One of SP and the CFA comes from the other, or both from something else.
+    fn sp_is_valid(&self) -> bool {
+        match (self.cfa.base, self.sp) {
+            (CfaBase::Sp, sp) => sp == StackPointer::Exact,
+            (CfaBase::Fp, StackPointer::Exact) => false,
+            (CfaBase::Fp, StackPointer::Below { least, most }) => {
+                is_offset(least) && most.is_none_or(|most| is_offset(most) && least <= most)
+            }
+            (CfaBase::Fp, StackPointer::OtherStack | StackPointer::Anywhere) => true,
+        }
     }
 
     /// A slot lies below the CFA, and not below SP: an interrupt overwrites that.
@@ -201,7 +241,11 @@ impl Frame {
 
     /// Whether CFA minus `offset` is not below SP, as far as the rule can tell.
     fn covers(&self, offset: u32) -> bool {
-        self.cfa.base == CfaBase::Fp || offset <= self.cfa.offset
+        match self.sp {
+            StackPointer::Exact => offset <= self.cfa.offset,
+            StackPointer::Below { least, .. } => offset <= least,
+            StackPointer::OtherStack | StackPointer::Anywhere => true,
+        }
     }
 
     fn encode(&self) -> RawRule {
@@ -216,14 +260,15 @@ impl Frame {
             X29::Caller => (1, 0),
             X29::Record(offset) => (2, offset),
         };
-        head |= ra_flag | fp_flag | (x29 << X29_SHIFT);
+        let (sp, least, most) = self.sp.encode();
+        head |= ra_flag | fp_flag | (x29 << X29_SHIFT) | (sp << SP_SHIFT);
         if self.patch_site {
             head |= PATCH_SITE;
         }
-        [head, self.cfa.offset, ra, fp, record]
+        [head, self.cfa.offset, ra, fp, record, least, most]
     }
 
-    fn decode([head, offset, ra, fp, record]: RawRule) -> Option<Self> {
+    fn decode([head, offset, ra, fp, record, least, most]: RawRule) -> Option<Self> {
         let base = match head & CFA_FP {
             0 => CfaBase::Sp,
             _ => CfaBase::Fp,
@@ -236,11 +281,35 @@ impl Frame {
         };
         Some(Self {
             cfa: Cfa { base, offset },
+            sp: StackPointer::decode((head >> SP_SHIFT) & 3, least, most),
             return_address: Location::decode(head & RA_SLOT, ra),
             caller_fp: Location::decode(head & FP_SLOT, fp),
             x29,
             patch_site: head & PATCH_SITE != 0,
         })
+    }
+}
+
+impl StackPointer {
+    fn encode(self) -> (u32, u32, u32) {
+        match self {
+            Self::Exact => (0, 0, 0),
+            Self::Below { least, most } => (1, least, most.unwrap_or(NO_LIMIT)),
+            Self::OtherStack => (2, 0, 0),
+            Self::Anywhere => (3, 0, 0),
+        }
+    }
+
+    fn decode(kind: u32, least: u32, most: u32) -> Self {
+        match kind {
+            0 => Self::Exact,
+            1 => Self::Below {
+                least,
+                most: (most != NO_LIMIT).then_some(most),
+            },
+            2 => Self::OtherStack,
+            _ => Self::Anywhere,
+        }
     }
 }
 

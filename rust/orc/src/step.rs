@@ -12,7 +12,7 @@
 
 use crate::machine::{Kind, Machine, State};
 use crate::reason::Reason;
-use crate::rule::{CfaBase, Frame, Location, Rule, X29};
+use crate::rule::{CfaBase, Frame, Location, Rule, StackPointer, X29};
 use crate::stacks::Stacks;
 
 /// What a step leads to.
@@ -280,19 +280,33 @@ fn enter<M: Machine>(
 ) -> Result<u64, Reason> {
     let stack = stacks.current();
     if (stack.low..=stack.high).contains(&cfa) {
-        return match cfa < state.sp {
-            true => Err(Reason::CfaBelowSp),
-            false => Ok(state.sp),
+        let bytes = cfa.checked_sub(state.sp).ok_or(Reason::CfaBelowSp)?;
+        return match is_within(rule.sp, bytes) {
+            true => Ok(state.sp),
+            false => Err(Reason::SpOutsideBounds),
         };
     }
     // call_on_irq_stack() sets SP to the top of an empty stack, and leaves x29 at
     // its record on the stack it came from. Nobody else has two stacks.
-    if rule.cfa.base == CfaBase::Fp && state.sp == stack.high {
+    let may_switch = matches!(rule.sp, StackPointer::OtherStack | StackPointer::Anywhere);
+    if may_switch && state.sp == stack.high {
         let size = cfa.checked_sub(state.fp).ok_or(Reason::CfaOffStack)?;
         stacks.leave_for(machine, state.fp, size, Reason::CfaOffStack)?;
         return Ok(state.fp);
     }
     Err(Reason::CfaOffStack)
+}
+
+/// Whether SP may be this many bytes below a CFA on the same stack.
+fn is_within(sp: StackPointer, bytes: u64) -> bool {
+    match sp {
+        // The CFA was made of SP.
+        StackPointer::Exact | StackPointer::Anywhere => true,
+        StackPointer::Below { least, most } => {
+            u64::from(least) <= bytes && most.is_none_or(|most| bytes <= u64::from(most))
+        }
+        StackPointer::OtherStack => false,
+    }
 }
 
 /// The part of a stack that a frame takes.

@@ -295,7 +295,7 @@ impl<'a> Table<'a> {
         let start = usize::from(number).checked_mul(format::RULE_BYTES)?;
         let end = start.checked_add(format::RULE_BYTES)?;
         let words = self.rules.get(start..end)?;
-        let mut raw = [0; 5];
+        let mut raw = RawRule::default();
         for (value, word) in raw.iter_mut().zip(words.chunks_exact(4)) {
             *value = format::read_u32(word, 0)?;
         }

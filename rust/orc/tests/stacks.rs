@@ -18,7 +18,7 @@
 
 use orc::machine::{FtraceRegs, Machine, RegsLayout, StackRange, State};
 use orc::reason::{Reason, Verdict};
-use orc::rule::{Cfa, CfaBase, Frame, Location, Rule, Undescribed, X29};
+use orc::rule::{Cfa, CfaBase, Frame, Location, Rule, StackPointer, Undescribed, X29};
 use orc::walk::walk;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -248,8 +248,13 @@ impl Cpu {
                 };
                 self.fp_is_predicted = false;
                 let base = CfaBase::Fp;
+                let size = rule.cfa.offset;
                 self.call(Frame {
                     cfa: Cfa { base, offset },
+                    sp: StackPointer::Below {
+                        least: size,
+                        most: Some(size + MOST_ALLOCA * 16),
+                    },
                     ..rule
                 });
             }
@@ -307,12 +312,16 @@ impl Cpu {
     }
 }
 
+/// 16 bytes each.
+const MOST_ALLOCA: u32 = 19;
+
 fn by_sp(size: u32, return_address: Location, caller_fp: Location, x29: X29) -> Frame {
     let rule = Frame {
         cfa: Cfa {
             base: CfaBase::Sp,
             offset: size,
         },
+        sp: StackPointer::Exact,
         return_address,
         caller_fp,
         x29,
@@ -336,7 +345,7 @@ fn run(task: &mut Task, start: State) -> (Verdict, Vec<u64>) {
 fn any_shape() -> impl Strategy<Value = Shape> {
     prop_oneof![
         (0_u32..5, 0_u32..5).prop_map(|(slots, at)| Shape::Record { slots, at }),
-        (0_u32..5, 0_u32..5, 0_u32..20).prop_map(|(slots, at, more)| Shape::Alloca {
+        (0_u32..5, 0_u32..5, 0..=MOST_ALLOCA).prop_map(|(slots, at, more)| Shape::Alloca {
             slots,
             at,
             more
@@ -371,13 +380,23 @@ fn any_rule() -> impl Strategy<Value = Result<Rule, Reason>> {
         Just(X29::Caller),
         (2_u32..8).prop_map(|slot| X29::Record(slot * 8)),
     ];
-    let base = prop_oneof![Just(CfaBase::Sp), Just(CfaBase::Fp)];
+    let base = prop_oneof![
+        4 => Just((CfaBase::Sp, StackPointer::Exact)),
+        2 => (0_u32..8, prop::option::of(8_u32..64)).prop_map(|(least, most)| {
+            let least = least * 8;
+            let most = most.map(|most| most * 8);
+            (CfaBase::Fp, StackPointer::Below { least, most })
+        }),
+        1 => Just((CfaBase::Fp, StackPointer::OtherStack)),
+        1 => Just((CfaBase::Fp, StackPointer::Anywhere)),
+    ];
     let frame = (base, 0_u32..8, location(), location(), x29, any::<bool>()).prop_map(
-        |(base, size, return_address, caller_fp, x29, patch_site)| Frame {
+        |((base, sp), size, return_address, caller_fp, x29, patch_site)| Frame {
             cfa: Cfa {
                 base,
                 offset: size * 8,
             },
+            sp,
             return_address,
             caller_fp,
             x29,

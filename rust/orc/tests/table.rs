@@ -13,7 +13,7 @@
     clippy::unwrap_used
 )]
 
-use orc::rule::{Cfa, CfaBase, Frame, Location, Rule, Undescribed, X29};
+use orc::rule::{Cfa, CfaBase, Frame, Location, RawRule, Rule, StackPointer, Undescribed, X29};
 use orc::table::{lookup_accepted, Table, TableError};
 use proptest::prelude::*;
 
@@ -24,14 +24,14 @@ const BUILD_ID: [u8; 20] = [7; 20];
 struct Parts {
     text_bytes: u32,
     index: Vec<u32>,
-    rules: Vec<[u32; 5]>,
+    rules: Vec<RawRule>,
     row_rules: Vec<u16>,
     row_keys: Vec<u8>,
 }
 
 impl Parts {
     /// Rows by instruction number; rules by number.
-    fn new(text_bytes: u32, rows: &[(u32, u16)], rules: &[[u32; 5]]) -> Self {
+    fn new(text_bytes: u32, rows: &[(u32, u16)], rules: &[RawRule]) -> Self {
         let blocks = text_bytes.div_ceil(1024);
         let before = |block: u32| rows.iter().filter(|row| row.0 / 256 < block).count();
         Self {
@@ -72,7 +72,7 @@ impl Parts {
 }
 
 /// A change of the layout changes this, and every table must be written anew.
-const FORMAT_HASH: u32 = 0x2976_3b2e;
+const FORMAT_HASH: u32 = 0xc5ff_71e5;
 
 /// Puts the right checksum in.
 fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
@@ -86,10 +86,10 @@ fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-const ENTRY: [u32; 5] = [0x0801, 0, 0, 0, 0];
-const NO_CFI: [u32; 5] = [0x0100, 0, 0, 0, 0];
+const ENTRY: RawRule = [0x0801, 0, 0, 0, 0, 0, 0];
+const NO_CFI: RawRule = [0x0100, 0, 0, 0, 0, 0, 0];
 /// CFA = SP + 32, x30 at CFA - 24, x29 at CFA - 32 and pointing there.
-const BODY: [u32; 5] = [0x1601, 32, 24, 32, 32];
+const BODY: RawRule = [0x1601, 32, 24, 32, 32, 0, 0];
 
 fn body() -> Rule {
     Rule::Frame(Frame {
@@ -97,6 +97,7 @@ fn body() -> Rule {
             base: CfaBase::Sp,
             offset: 32,
         },
+        sp: StackPointer::Exact,
         return_address: Location::Slot(24),
         caller_fp: Location::Slot(32),
         x29: X29::Record(32),
@@ -298,21 +299,57 @@ fn refuses_rules_that_contradict_themselves() {
         ("return address beside the record", [0x1601, 32, 8, 32, 32]),
         ("record with x29 not saved", [0x1201, 32, 24, 0, 32]),
         ("x29 lost", [0x0201, 32, 24, 0, 0]),
-        ("CFA by the caller's x29", [0x0f01, 32, 24, 32, 0]),
-        ("CFA and record disagree", [0x1701, 48, 24, 32, 32]),
+        ("CFA by the caller's x29", [0xcf01, 32, 24, 32, 0]),
+        ("CFA and record disagree", [0xd701, 48, 24, 32, 32]),
         ("record above the CFA", [0x1401, 32, 0, 8, 8]),
         ("saved x29 below SP", [0x0e01, 32, 24, 40, 0]),
         ("return address at the CFA", [0x0e01, 32, 0, 32, 0]),
-        ("patch site by x29", [0x3701, 32, 24, 32, 32]),
+        ("patch site by x29", [0xf701, 32, 24, 32, 32]),
         ("patch site without a record", [0x2a01, 32, 24, 0, 0]),
         ("patch site in 8 bytes", [0x2401, 8, 0, 8, 0]),
-        ("unknown flag", [0x5601, 32, 24, 32, 32]),
+        ("unknown flag", [0x1_1601, 32, 24, 32, 32]),
         ("x29 fact 3", [0x1e01, 32, 24, 32, 32]),
     ];
     for (name, raw) in cases {
+        let [head, cfa, ra, fp, record] = raw;
+        let raw = [head, cfa, ra, fp, record, 0, 0];
         assert_eq!(Rule::decode(raw), None, "{name}");
     }
     assert_eq!(Rule::decode(BODY), Some(body()));
+}
+
+/// Bits 14 and 15 of the first word, and the last two.
+#[test]
+fn refuses_bounds_that_contradict_themselves() {
+    const NONE: u32 = u32::MAX;
+    let rule = |head, least, most| Rule::decode([head, 32, 24, 32, 32, least, most]);
+    for (name, head, least, most) in [
+        ("no bounds of a CFA by x29", 0x1701, 0, 0),
+        ("bounds of a CFA by SP", 0x5601, 32, 32),
+        ("another stack with a CFA by SP", 0x9601, 0, 0),
+        ("anywhere with a CFA by SP", 0xd601, 0, 0),
+        ("bounds upside down", 0x5701, 48, 40),
+        ("least not a multiple of 8", 0x5701, 36, 48),
+        ("most not a multiple of 8", 0x5701, 32, 44),
+        ("least too large", 0x5701, 1 << 31, NONE),
+        ("most too large", 0x5701, 32, 1 << 31),
+        ("record below SP", 0x5701, 24, 48),
+        ("bounds of an exact SP", 0x1601, 0, 8),
+        ("bounds of another stack", 0x9701, 32, 48),
+        ("bounds of anywhere", 0xd701, 0, NONE),
+    ] {
+        assert_eq!(rule(head, least, most), None, "{name}");
+    }
+    let sp = |head, least, most| match rule(head, least, most) {
+        Some(Rule::Frame(frame)) => Some(frame.sp),
+        _ => None,
+    };
+    let below = |least, most| Some(StackPointer::Below { least, most });
+    assert_eq!(sp(0x5701, 32, 32), below(32, Some(32)));
+    assert_eq!(sp(0x5701, 32, 1056), below(32, Some(1056)));
+    assert_eq!(sp(0x5701, 48, NONE), below(48, None));
+    assert_eq!(sp(0x9701, 0, 0), Some(StackPointer::OtherStack));
+    assert_eq!(sp(0xd701, 0, 0), Some(StackPointer::Anywhere));
 }
 
 fn any_location() -> impl Strategy<Value = Location> {
@@ -324,13 +361,24 @@ fn any_location() -> impl Strategy<Value = Location> {
 
 fn any_frame() -> impl Strategy<Value = Frame> {
     let base = prop_oneof![Just(CfaBase::Sp), Just(CfaBase::Fp)];
+    let sp = prop_oneof![
+        4 => Just(StackPointer::Exact),
+        4 => (0_u32..12, prop::option::of(0_u32..12)).prop_map(|(least, most)| {
+            StackPointer::Below {
+                least: least * 8,
+                most: most.map(|most| most * 8),
+            }
+        }),
+        1 => Just(StackPointer::OtherStack),
+        1 => Just(StackPointer::Anywhere),
+    ];
     let x29 = prop_oneof![
         Just(X29::Other),
         Just(X29::Caller),
         (0_u32..12).prop_map(|slot| X29::Record(slot * 8)),
     ];
     (
-        base,
+        (base, sp),
         0_u32..12,
         any_location(),
         any_location(),
@@ -338,11 +386,12 @@ fn any_frame() -> impl Strategy<Value = Frame> {
         any::<bool>(),
     )
         .prop_map(
-            |(base, size, return_address, caller_fp, x29, patch_site)| Frame {
+            |((base, sp), size, return_address, caller_fp, x29, patch_site)| Frame {
                 cfa: Cfa {
                     base,
                     offset: size * 8,
                 },
+                sp,
                 return_address,
                 caller_fp,
                 x29,
@@ -373,8 +422,11 @@ proptest! {
     }
 
     #[test]
-    fn words_that_decode_are_those_encoded(raw in any::<[u32; 5]>(), head in 0_u32..0x4000) {
-        for raw in [raw, [head, raw[1] & 0x78, raw[2] & 0x78, raw[3] & 0x78, raw[4] & 0x78]] {
+    fn words_that_decode_are_those_encoded(raw in any::<RawRule>(), head in 0_u32..0x1_0000) {
+        let small = raw.map(|word| word & 0x78);
+        let [_, words @ ..] = small;
+        let [cfa, ra, fp, record, least, most] = words;
+        for raw in [raw, [head, cfa, ra, fp, record, least, most], [head, cfa, ra, fp, record, 0, 0]] {
             if let Some(rule) = Rule::decode(raw) {
                 prop_assert_eq!(rule.encode(), Some(raw));
             }

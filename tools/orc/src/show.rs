@@ -4,11 +4,12 @@
 
 use std::fmt;
 
-use orc::rule::{Cfa, CfaBase, Frame, Location, Rule, Undescribed, X29};
+use orc::rule::{Cfa, CfaBase, Frame, Location, Rule, StackPointer, Undescribed, X29};
 
 use crate::claim::Claim;
 
-/// A rule, as `cfa=sp+32 ra=[cfa-24] fp=[cfa-32] x29=cfa-32`.
+/// A rule, as `cfa=sp+32 ra=[cfa-24] fp=[cfa-32] x29=cfa-32`, and with a CFA by x29
+/// also as ` sp=cfa-32..1040`: SP is 32 to 1040 bytes below the CFA.
 #[derive(Clone, Copy, Debug)]
 pub struct Show(pub Rule);
 
@@ -62,6 +63,16 @@ fn write_frame(f: &mut fmt::Formatter<'_>, frame: &Frame) -> fmt::Result {
         X29::Other => write!(f, " x29=other")?,
         X29::Caller => write!(f, " x29=caller")?,
         X29::Record(below) => write!(f, " x29=cfa-{below}")?,
+    }
+    match frame.sp {
+        StackPointer::Exact => {}
+        StackPointer::Below { least, most: None } => write!(f, " sp=cfa-{least}..")?,
+        StackPointer::Below {
+            least,
+            most: Some(most),
+        } => write!(f, " sp=cfa-{least}..{most}")?,
+        StackPointer::OtherStack => write!(f, " sp=other-stack")?,
+        StackPointer::Anywhere => write!(f, " sp=anywhere")?,
     }
     if frame.patch_site {
         write!(f, " patch-site")?;

@@ -209,7 +209,7 @@ mod tests {
         };
         assert_eq!(refusal(bad_index), Some(TableError::Index));
         let bad_rule = Synthetic {
-            first_rule: [1 << 31, 0, 0, 0, 0],
+            first_rule: [1 << 31, 0, 0, 0, 0, 0, 0],
             ..sound
         };
         assert_eq!(refusal(bad_rule), Some(TableError::Rule));

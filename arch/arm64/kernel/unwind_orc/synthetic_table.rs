@@ -13,13 +13,13 @@ pub(crate) const BUILD_ID: [u8; 20] = *b"twenty bytes of name";
 /// The text it describes: one block of 256 instructions and a part of the next.
 pub(crate) const TEXT_BYTES: u32 = 1200;
 
-const BYTES: usize = 64 + 12 + 40 + 6 + 3 + 3;
+const BYTES: usize = 64 + 12 + 56 + 6 + 3 + 3;
 
 /// Two rules (a leaf, no function) and three rows: a leaf, a hole, a leaf in the second block.
 #[derive(Clone, Copy)]
 pub(crate) struct Synthetic {
     pub(crate) index: [u32; 3],
-    pub(crate) first_rule: [u32; 5],
+    pub(crate) first_rule: [u32; 7],
     pub(crate) numbers: [u16; 3],
     pub(crate) keys: [u8; 3],
 }
@@ -31,7 +31,7 @@ impl Synthetic {
             // Two rows start in the first block, and one in the second.
             index: [0, 2, 3],
             // A frame; CFA = SP; x29 is the caller's.
-            first_rule: [1 | 1 << 11, 0, 0, 0, 0],
+            first_rule: [1 | 1 << 11, 0, 0, 0, 0, 0, 0],
             numbers: [0, 1, 0],
             // At offsets 0, 4 * 16 = 64 and 1024 + 4 * 19 = 1100.
             keys: [0, 16, 19],
@@ -74,7 +74,7 @@ impl Synthetic {
         self.first_rule
             .iter()
             .for_each(|word| put(&word.to_le_bytes()));
-        put(&[0; 20]);
+        put(&[0; 28]);
         self.numbers
             .iter()
             .for_each(|number| put(&number.to_le_bytes()));

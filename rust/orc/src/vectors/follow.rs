@@ -95,6 +95,28 @@ macro_rules! with_ftrace_regs {
     };
 }
 
+/// Blocked in a system call, with this SP in `invoke_syscall`.
+macro_rules! system_call {
+    ($name:literal, $sp:expr) => {
+        Vector {
+            name: $name,
+            start: State::switched_out(after_call(SWITCH), $sp - 32, $sp - 32),
+            words: &[
+                FINAL,
+                &record(SYSCALL_FP, TASK_REGS + STACKFRAME, after_call(EL0_SYNC)),
+                &record($sp - 32, SYSCALL_FP, after_call(INVOKE_SYSCALL)),
+            ],
+            frames: &[
+                after_call(SWITCH),
+                after_call(INVOKE_SYSCALL),
+                after_call(EL0_SYNC),
+            ],
+            verdict: Verdict::Reliable { frames: 3 },
+            ..BLOCKED
+        }
+    };
+}
+
 /// What the function graph tracer has kept for a return to the thread's function.
 const GRAPH_KEPT: Return = Return {
     trampoline: RETURN_TO_HANDLER,
@@ -122,9 +144,8 @@ const OVERFLOW_REGS: u64 = OVERFLOW.high - REGS_BYTES;
 pub(super) const TRACED_SP: u64 = KTHREAD_SP;
 pub(super) const FTRACE_SP: u64 = TRACED_SP - FTRACE_BYTES;
 pub(super) const TRACER_SP: u64 = FTRACE_SP - 32;
-/// SP and x29 below a system call's random offset.
+/// x29 above a system call's random offset.
 const SYSCALL_FP: u64 = TASK_REGS - 32;
-const SYSCALL_SP: u64 = SYSCALL_FP - 0x170;
 
 /// The records that `ftrace_caller` makes.
 pub(super) const FTRACE_RECORDS: &[Word] = &[
@@ -209,22 +230,10 @@ pub(super) const VECTORS: &[Vector] = &[
         ],
         ..BLOCKED
     },
-    Vector {
-        name: "follows_system_call_with_random_stack_offset",
-        start: State::switched_out(after_call(SWITCH), SYSCALL_SP - 32, SYSCALL_SP - 32),
-        words: &[
-            FINAL,
-            &record(SYSCALL_FP, TASK_REGS + STACKFRAME, after_call(EL0_SYNC)),
-            &record(SYSCALL_SP - 32, SYSCALL_FP, after_call(INVOKE_SYSCALL)),
-        ],
-        frames: &[
-            after_call(SWITCH),
-            after_call(INVOKE_SYSCALL),
-            after_call(EL0_SYNC),
-        ],
-        verdict: Verdict::Reliable { frames: 3 },
-        ..BLOCKED
-    },
+    system_call! { "follows_system_call_with_random_stack_offset", SYSCALL_FP - 0x170 },
+    system_call! { "follows_system_call_with_least_stack_offset", SYSCALL_FP },
+    system_call! { "follows_system_call_with_most_stack_offset",
+    SYSCALL_FP - 0x3f0 },
     Vector {
         name: "follows_frame_whose_x29_is_in_use",
         start: State::switched_out(after_call(NO_RECORD), SWITCH_SP, 0x1234),

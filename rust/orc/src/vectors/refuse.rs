@@ -128,6 +128,10 @@ macro_rules! overflow_with_sp {
 }
 
 const CALLEE_SP: u64 = WORKER_SP - 32;
+/// x29 above a system call's random offset, and SP below the largest one and one
+/// function's frame.
+const SYSCALL_FP: u64 = TASK_REGS - 32;
+const COPIED_SP: u64 = SYSCALL_FP - 0x3f0 - 16;
 /// The registers below the worker's frame.
 const REGS: u64 = WORKER_SP - REGS_BYTES;
 /// The registers that an overflow saves.
@@ -286,9 +290,39 @@ pub(super) const VECTORS: &[Vector] = &[
         start: State::switched_out(after_call(INVOKE_SYSCALL), SWITCH_SP, WORKER_SP),
         words: &[&record(WORKER_SP, WORKER_SP, after_call(INVOKE_SYSCALL))],
         frames: &[after_call(INVOKE_SYSCALL), after_call(INVOKE_SYSCALL)],
-        verdict: stop(Reason::SlotOutsideFrame, 1, after_call(INVOKE_SYSCALL)),
+        verdict: stop(Reason::SpOutsideBounds, 1, after_call(INVOKE_SYSCALL)),
         ..BLOCKED
     },
+    // The record of the inner function has become a copy of its caller's, so that
+    // the caller is left out: SP is farther from x29 than the offset can be.
+    Vector {
+        name: "refuses_record_copied_below_system_call",
+        start: State::switched_out(after_call(SWITCH), COPIED_SP - 32, COPIED_SP - 32),
+        words: &[
+            FINAL,
+            &record(SYSCALL_FP, TASK_REGS + STACKFRAME, after_call(EL0_SYNC)),
+            &record(COPIED_SP, SYSCALL_FP, after_call(INVOKE_SYSCALL)),
+            &record(COPIED_SP - 32, SYSCALL_FP, after_call(INVOKE_SYSCALL)),
+        ],
+        frames: &[after_call(SWITCH), after_call(INVOKE_SYSCALL)],
+        verdict: stop(Reason::SpOutsideBounds, 1, after_call(INVOKE_SYSCALL)),
+        ..BLOCKED
+    },
+    Vector {
+        name: "refuses_change_of_stacks_within_a_stack",
+        start: State::switched_out(after_call(CALL_ON_IRQ_STACK), SWITCH_SP, LEFT_BY_SWITCH),
+        words: &[
+            FINAL,
+            KTHREAD_FRAME,
+            WORKER_FRAME,
+            &record(LEFT_BY_SWITCH, WORKER_SP, after_call(WORKER)),
+        ],
+        frames: &[after_call(CALL_ON_IRQ_STACK)],
+        verdict: stop(Reason::SpOutsideBounds, 0, after_call(CALL_ON_IRQ_STACK)),
+        ..BLOCKED
+    },
+    from_end_of_stack! { "refuses_change_of_stacks_in_system_call",
+    IRQ, fp: SYSCALL_FP, INVOKE_SYSCALL, CfaOffStack },
     Vector {
         name: "refuses_records_that_go_down",
         start: State::switched_out(after_call(INVOKE_SYSCALL), SWITCH_SP, WORKER_SP),

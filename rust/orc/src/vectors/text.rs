@@ -8,7 +8,7 @@
 use crate::bpf;
 use crate::machine::{StackRange, State};
 use crate::reason::Reason;
-use crate::rule::{Cfa, CfaBase, Frame, Location, Rule, Undescribed, X29};
+use crate::rule::{Cfa, CfaBase, Frame, Location, Rule, StackPointer, Undescribed, X29};
 use crate::vectors::Word;
 
 use core::num::NonZero;
@@ -42,7 +42,8 @@ pub const HANDLER: u64 = TEXT + 0x1300;
 pub const SLOW_PROLOGUE: u64 = TEXT + 0x1400;
 /// Never changes SP, x29 or x30.
 pub const LEAF: u64 = TEXT + 0x1500;
-/// `invoke_syscall` with `RANDOMIZE_KSTACK_OFFSET`: SP moves, the CFA is x29 + 32.
+/// `invoke_syscall` with `RANDOMIZE_KSTACK_OFFSET`: SP moves by [`RANDOM_OFFSET`] at
+/// most, the CFA is x29 + 32.
 pub const INVOKE_SYSCALL: u64 = TEXT + 0x1600;
 /// `call_on_irq_stack`: `stp; mov x29, sp; …; add sp, x16, …; …; blr x1`.
 pub const CALL_ON_IRQ_STACK: u64 = TEXT + 0x1700;
@@ -127,6 +128,8 @@ pub const IRQ: StackRange = stack(0xffff_8000_8410_0000, 0x4000);
 pub const OVERFLOW: StackRange = stack(0xffff_8000_8420_0000, 0x1000);
 /// From the end of the IRQ stack into the overflow stack.
 pub const FAR_SIZE: u32 = 0xf_c400;
+/// What `KSTACK_OFFSET_MAX()` gives at most.
+pub const RANDOM_OFFSET: u32 = 0x3f0;
 /// `task_pt_regs()`.
 pub const TASK_REGS: u64 = TASK.high - REGS_BYTES;
 
@@ -296,11 +299,21 @@ fn frame(function: u64, offset: u64) -> Result<Frame, Reason> {
         WORKER => usual(48, offset),
         SLOW_PROLOGUE => slow_prologue(offset),
         LEAF | PARKED_LR => Frame::ENTRY,
-        INVOKE_SYSCALL => saved(CfaBase::Fp, 32, X29::Record(32)),
+        INVOKE_SYSCALL => Frame {
+            sp: StackPointer::Below {
+                least: 32,
+                most: Some(32 + RANDOM_OFFSET),
+            },
+            ..saved(CfaBase::Fp, 32, X29::Record(32))
+        },
         CALL_ON_IRQ_STACK => match offset {
             0..0x10 => Frame::ENTRY,
             0x10..0x14 => saved(CfaBase::Sp, 16, X29::Caller),
-            _ => saved(CfaBase::Fp, 16, X29::Record(16)),
+            0x14..0x18 => saved(CfaBase::Sp, 16, X29::Record(16)),
+            _ => Frame {
+                sp: StackPointer::OtherStack,
+                ..saved(CfaBase::Fp, 16, X29::Record(16))
+            },
         },
         NO_RECORD => saved(CfaBase::Sp, 32, X29::Other),
         // Not as it is at the callsite.
@@ -370,6 +383,10 @@ pub(super) const fn instruction(pc: u64) -> Option<u32> {
 fn saved(base: CfaBase, size: u32, x29: X29) -> Frame {
     Frame {
         cfa: Cfa { base, offset: size },
+        sp: match base {
+            CfaBase::Sp => StackPointer::Exact,
+            CfaBase::Fp => StackPointer::Anywhere,
+        },
         return_address: Location::Slot(size.saturating_sub(8)),
         caller_fp: Location::Slot(size),
         x29,
@@ -393,6 +410,7 @@ fn ftrace_caller(caller_fp: u32) -> Frame {
             base: CfaBase::Sp,
             offset: 112 + 32,
         },
+        sp: StackPointer::Exact,
         return_address: Location::Slot(24),
         caller_fp: Location::Slot(caller_fp),
         x29: X29::Record(32),

@@ -3,7 +3,7 @@
 //! What the kernel's reasons mean, and whether a row can lead to one.
 
 use orc::reason::Reason;
-use orc::rule::{CfaBase, Frame, Location, Rule, X29};
+use orc::rule::{CfaBase, Frame, Location, Rule, StackPointer, X29};
 use serde::Serialize;
 
 /// A reason in a sentence or two.
@@ -65,6 +65,9 @@ pub const fn meaning(reason: Reason) -> &'static str {
         Reason::TaskRan => "the task ran while it was walked",
         Reason::BpfOther => {
             "BPF's code, but not the body of a program: only that has a frame known to the walker"
+        }
+        Reason::SpOutsideBounds => {
+            "SP is nearer to x29 or farther from it than this function can move it"
         }
         Reason::StackGone => "the task has no stack any more: it is exiting",
         Reason::DirectCall => "ftrace is about to call a trampoline in place of the traced function",
@@ -148,6 +151,7 @@ impl Rows {
             Reason::CfaBelowSp | Reason::SlotOutsideFrame => {
                 is_possible(self.any_frame(|frame| frame.cfa.base == CfaBase::Fp))
             }
+            Reason::SpOutsideBounds => is_possible(self.any_frame(is_bounded)),
             Reason::CfaMisaligned | Reason::CfaOffStack => is_possible(self.any_frame(|_| true)),
             // This is text, and the file has a row for it.
             Reason::NullPc | Reason::NotText | Reason::NoRow | Reason::BpfOther => {
@@ -174,6 +178,14 @@ fn is_in_register(frame: &Frame) -> bool {
     frame.return_address == Location::Register
 }
 
+/// Whether SP has bounds there that a walk looks at.
+fn is_bounded(frame: &Frame) -> bool {
+    matches!(
+        frame.sp,
+        StackPointer::Below { .. } | StackPointer::OtherStack
+    )
+}
+
 /// Whether a walk compares x29 there: not where the CFA comes from x29 itself. At a
 /// function's entry it does for a traced function, with the record that
 /// `ftrace_caller` made.
@@ -196,6 +208,7 @@ mod tests {
             base: CfaBase::Sp,
             offset: 32,
         },
+        sp: StackPointer::Exact,
         return_address: Location::Slot(24),
         caller_fp: Location::Slot(32),
         x29: X29::Record(32),
@@ -249,6 +262,10 @@ mod tests {
                 base: CfaBase::Fp,
                 offset: 32,
             },
+            sp: StackPointer::Below {
+                least: 32,
+                most: None,
+            },
             ..FRAME
         });
         let unchecked = Rule::Frame(Frame {
@@ -264,6 +281,8 @@ mod tests {
             (frame, Reason::ReturnAddressLost, Fit::Contradiction),
             (by_fp, Reason::CfaBelowSp, Fit::Possible),
             (frame, Reason::CfaBelowSp, Fit::Contradiction),
+            (by_fp, Reason::SpOutsideBounds, Fit::Possible),
+            (frame, Reason::SpOutsideBounds, Fit::Contradiction),
             (by_fp, Reason::SlotOutsideFrame, Fit::Possible),
             (frame, Reason::SlotOutsideFrame, Fit::Contradiction),
             (frame, Reason::CfaMisaligned, Fit::Possible),

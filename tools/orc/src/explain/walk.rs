@@ -3,7 +3,7 @@
 //! What a walk does with a row, in words. The walk itself is `orc::walk`.
 
 use orc::reason::Reason;
-use orc::rule::{CfaBase, Frame, Location, Rule, Undescribed, X29};
+use orc::rule::{CfaBase, Frame, Location, Rule, StackPointer, Undescribed, X29};
 use serde::Serialize;
 
 /// How a walk has come to a place; see `orc::machine::Kind`.
@@ -88,9 +88,7 @@ fn registers(frame: &Frame) -> String {
 
 fn check(frame: &Frame) -> String {
     let check = match (frame.x29, frame.caller_fp) {
-        (X29::Record(_), _) if frame.cfa.base == CfaBase::Fp => {
-            "x29 can't be checked: the CFA comes from it".to_string()
-        }
+        _ if frame.sp != StackPointer::Exact => check_of_sp(frame.sp),
         (X29::Record(below), _) => format!("x29 must be CFA-{below}"),
         (X29::Caller, Location::Slot(below)) => format!("x29 must be what is in [CFA-{below}]"),
         (X29::Caller, Location::Register) => "x29 is checked at the caller".to_string(),
@@ -99,6 +97,25 @@ fn check(frame: &Frame) -> String {
     match frame.patch_site {
         true => format!("{check}; the caller must be a traced function at its entry"),
         false => check,
+    }
+}
+
+/// The check of a row whose CFA comes from x29.
+fn check_of_sp(sp: StackPointer) -> String {
+    match sp {
+        StackPointer::Exact | StackPointer::Anywhere => {
+            "x29 can't be checked: the CFA comes from it".to_string()
+        }
+        StackPointer::Below { least, most: None } => {
+            format!("SP must be CFA-{least} or below; the CFA comes from x29")
+        }
+        StackPointer::Below {
+            least,
+            most: Some(most),
+        } => format!("SP must be from CFA-{most} to CFA-{least}; the CFA comes from x29"),
+        StackPointer::OtherStack => {
+            "SP must be at the top of its stack, and x29 on another".to_string()
+        }
     }
 }
 
@@ -113,6 +130,7 @@ mod tests {
                 base: CfaBase::Sp,
                 offset: 32,
             },
+            sp: StackPointer::Exact,
             return_address,
             caller_fp,
             x29,
@@ -173,14 +191,24 @@ mod tests {
             assert!(registers.contains("return address from [CFA-24]"));
             assert!(registers.contains("caller's x29 from [CFA-32]"));
         }
-        let by_fp = Frame {
-            cfa: Cfa {
-                base: CfaBase::Fp,
-                offset: 32,
-            },
-            ..frame(slots.0, slots.1, X29::Record(32))
+        let by_fp = |sp| {
+            check(&Frame {
+                cfa: Cfa {
+                    base: CfaBase::Fp,
+                    offset: 32,
+                },
+                sp,
+                ..frame(slots.0, slots.1, X29::Record(32))
+            })
         };
-        assert_eq!(check(&by_fp), "x29 can't be checked: the CFA comes from it");
+        let below = |most| by_fp(StackPointer::Below { least: 32, most });
+        assert_eq!(
+            by_fp(StackPointer::Anywhere),
+            "x29 can't be checked: the CFA comes from it"
+        );
+        assert!(below(None).starts_with("SP must be CFA-32 or below"));
+        assert!(below(Some(64)).starts_with("SP must be from CFA-64 to CFA-32"));
+        assert!(by_fp(StackPointer::OtherStack).ends_with("x29 on another"));
         let traced = Frame {
             patch_site: true,
             ..frame(slots.0, slots.1, X29::Record(32))

@@ -22,6 +22,7 @@
 use std::fmt;
 
 use super::insn::{Access, Mode, Reg, Regs, Step, Store};
+use super::range::{self, Range};
 use super::slots::Slots;
 use super::value::Value;
 
@@ -29,6 +30,8 @@ use super::value::Value;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Facts {
     registers: [Value; Reg::COUNT],
+    /// Between what numbers a register is whose value is not known.
+    ranges: [Range; Reg::COUNT],
     slots: Slots,
     /// SP is at most the CFA plus this, also where it is not known.
     sp_limit: i32,
@@ -40,6 +43,7 @@ impl Facts {
     /// Nothing.
     pub const NONE: Self = Self {
         registers: [Value::Unknown; Reg::COUNT],
+        ranges: [Range::Any; Reg::COUNT],
         slots: Slots::NONE,
         sp_limit: i32::MAX,
         shadow: false,
@@ -70,6 +74,32 @@ impl Facts {
     #[must_use]
     pub fn get(&self, reg: Reg) -> Value {
         self.registers[reg.index()]
+    }
+
+    /// Between what numbers `reg` is.
+    #[must_use]
+    pub fn range(&self, reg: Reg) -> Range {
+        match self.get(reg) {
+            Value::Unknown => self.ranges[reg.index()],
+            value => Range::of(value),
+        }
+    }
+
+    /// Where SP is, whether or not it is known exactly.
+    #[must_use]
+    pub fn sp_range(&self) -> Range {
+        match self.range(Reg::SP) {
+            Range::Stack { lowest, highest } => Range::Stack {
+                lowest,
+                highest: highest.min(self.sp_limit),
+            },
+            other => other,
+        }
+    }
+
+    /// Forgets between what numbers registers are.
+    pub fn forget_ranges(&mut self) {
+        self.ranges = Self::NONE.ranges;
     }
 
     /// What the 8 bytes at the CFA plus `offset` hold.
@@ -110,6 +140,11 @@ impl Facts {
         {
             *to = left.meet(*right);
         }
+        for (reg, range) in Regs::ALL.iter().zip(&mut both.ranges) {
+            if both.registers[reg.index()] == Value::Unknown {
+                *range = self.range(reg).join(other.range(reg));
+            }
+        }
         both.slots = self.slots.meet(&other.slots);
         both.shadow = self.shadow && other.shadow;
         both.limit_sp(self.met_limit(other));
@@ -127,12 +162,19 @@ impl Facts {
         }
     }
 
-    /// Keeps in `self` what `other` knows too; whether anything was lost.
-    pub fn meet_with(&mut self, other: &Self) -> bool {
+    /// Keeps in `self` what `other` knows too; whether anything was lost. Ranges do
+    /// not grow by steps if they are to be `widened`.
+    pub fn meet_with(&mut self, other: &Self, widened: bool) -> bool {
         if self == other {
             return false;
         }
-        let both = self.meet(other);
+        let mut both = self.meet(other);
+        for reg in Regs::ALL.iter().filter(|_| widened) {
+            if both.get(reg) == Value::Unknown {
+                let range = both.range(reg).widened(self.range(reg));
+                both.ranges[reg.index()] = range;
+            }
+        }
         let is_less = both != *self;
         *self = both;
         is_less
@@ -141,6 +183,7 @@ impl Facts {
     /// Makes it so that `reg` holds `value`.
     pub fn set(&mut self, reg: Reg, value: Value) {
         self.registers[reg.index()] = value;
+        self.ranges[reg.index()] = Range::Any;
         if reg == Reg::SP {
             match value {
                 Value::Cfa(sp) => self.limit_sp(sp),
@@ -157,10 +200,22 @@ impl Facts {
         self.slots.pop_below(limit);
     }
 
+    /// Makes it so that `reg` holds something in `range`.
+    fn set_range(&mut self, reg: Reg, range: Range) {
+        self.set(reg, Value::Unknown);
+        self.ranges[reg.index()] = match reg {
+            Reg::SP => range.as_sp(),
+            _ => range,
+        };
+    }
+
     /// `to = from + by`.
     fn add(&mut self, to: Reg, from: Reg, by: i64) {
         let sum = self.get(from).plus(by);
-        self.set(to, sum);
+        match sum {
+            Value::Unknown => self.set_range(to, self.range(from).plus(by)),
+            _ => self.set(to, sum),
+        }
         if to == Reg::SP && from == Reg::SP && sum == Value::Unknown {
             let limit = i64::from(self.sp_limit) + by;
             let is_limited = self.sp_limit != i32::MAX;
@@ -181,6 +236,7 @@ impl Facts {
     pub fn clobber(&mut self, regs: Regs) {
         for reg in regs.iter() {
             self.registers[reg.index()] = Value::Unknown;
+            self.ranges[reg.index()] = Range::Any;
         }
     }
 
@@ -201,15 +257,20 @@ impl Facts {
                     let amount = i64::from(number).wrapping_shl(shift);
                     self.add(to, from, if subtract { -amount } else { amount });
                 }
-                _ => self.set(to, Value::Unknown),
-            },
-            Step::RoundDown { to, from } => {
-                let from = self.get(from);
-                self.set(to, Value::Unknown);
-                if let (Reg::SP, Value::Cfa(limit)) = (to, from) {
-                    self.limit_sp(limit);
+                _ => {
+                    let range = self.range(from);
+                    self.set_range(to, range.plus_shifted(self.range(by), shift, subtract));
                 }
-            }
+            },
+            Step::Mask { to, from, mask } => self.mask(to, from, mask),
+            Step::AddWord { to, from, by } => self.set_range(to, self.range(from).plus_word(by)),
+            Step::BitField {
+                to,
+                from,
+                right,
+                mask,
+                left,
+            } => self.set_range(to, self.range(from).shifted(right, mask, left)),
             Step::Constant { to, value } => self.set(to, Value::constant(value as i64)),
             Step::Insert { to, bits, shift } => {
                 let value = match self.get(to) {
@@ -229,6 +290,15 @@ impl Facts {
             Step::Access(access) => self.access(&access),
             Step::ZeroBlock(base) => self.store(self.get(base), None, Store::Unbounded, &[None; 2]),
             Step::Anything => *self = Self::NONE,
+        }
+    }
+
+    /// `to = from & mask`.
+    fn mask(&mut self, to: Reg, from: Reg, mask: u64) {
+        let (value, range) = (self.get(from), self.range(from));
+        self.set_range(to, range.masked(mask));
+        if let (Reg::SP, Value::Cfa(limit), true) = (to, value, range::is_top_run(mask)) {
+            self.limit_sp(limit);
         }
     }
 
@@ -254,7 +324,14 @@ impl Facts {
         let limit = offset.and_then(|offset| i64::from(self.sp_limit).checked_add(offset));
         let data = access.data.map(|reg| reg.map(|reg| self.get(reg)));
         if access.load {
+            let is_frame = matches!(access.base, Reg::SP | Reg::X29)
+                || matches!(self.range(access.base), Range::Stack { .. });
             self.load(address.unwrap_or(Value::Unknown), access.data);
+            for reg in access.data.into_iter().flatten().filter(|_| !is_frame) {
+                if self.get(reg) == Value::Unknown {
+                    self.set_range(reg, Range::Loaded);
+                }
+            }
         }
         self.clobber(access.writes);
         // A base that is loaded too has no defined value.

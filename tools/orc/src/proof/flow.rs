@@ -18,6 +18,8 @@ pub(super) struct Blocks<'a> {
     /// block starts, or nothing is known to reach it.
     states: Vec<u32>,
     facts: Vec<Facts>,
+    /// By number in `facts`, how often they have changed.
+    changes: Vec<u8>,
     pending: Vec<bool>,
     /// Edges after calls and traps that were not followed: the facts that would
     /// have gone along, by the instruction they lead to.
@@ -28,6 +30,9 @@ const ENTRY: Facts = Facts::entry();
 
 /// No index in [`Blocks::facts`]: a function has less than 2^30 instructions.
 const NOT_REACHED: u32 = u32::MAX;
+
+/// Ranges that still grow after this many changes grow in a loop.
+const CHANGES: u8 = 4;
 
 /// Whether the next instruction follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,7 +51,8 @@ impl<'a> Blocks<'a> {
         Self {
             body,
             states: vec![NOT_REACHED; body.len()],
-            facts: Vec::with_capacity(blocks.count()),
+            facts: Vec::with_capacity(blocks.clone().count()),
+            changes: Vec::with_capacity(blocks.count()),
             pending: vec![false; body.len()],
             dropped: BTreeMap::new(),
         }
@@ -55,11 +61,18 @@ impl<'a> Blocks<'a> {
     /// Adds a way into the function: at `index`, with `facts`. Whether that changed
     /// what is known there.
     pub fn enter(&mut self, index: usize, facts: &Facts) -> bool {
-        let changed = match self.facts.get_mut(self.states[index] as usize) {
-            Some(state) => state.meet_with(facts),
+        let number = self.states[index] as usize;
+        let known = self.facts.get_mut(number).zip(self.changes.get_mut(number));
+        let changed = match known {
+            Some((state, changes)) => {
+                let changed = state.meet_with(facts, *changes >= CHANGES);
+                *changes = changes.saturating_add(changed.into());
+                changed
+            }
             None => {
                 self.states[index] = self.facts.len() as u32;
                 self.facts.push(facts.clone());
+                self.changes.push(0);
                 true
             }
         };

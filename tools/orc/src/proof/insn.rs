@@ -190,12 +190,36 @@ pub enum Step {
         /// Whether it is subtracted.
         subtract: bool,
     },
-    /// `to` is `from` or less: some of its low bits are cleared.
-    RoundDown {
+    /// `to = from & mask`.
+    Mask {
         /// What is written.
         to: Reg,
-        /// What is rounded.
+        /// What is masked.
         from: Reg,
+        /// The bits that are kept.
+        mask: u64,
+    },
+    /// `to` is the low 32 bits of `from + by`.
+    AddWord {
+        /// What is written.
+        to: Reg,
+        /// What is added to.
+        from: Reg,
+        /// How much.
+        by: i64,
+    },
+    /// `to = (from >> right & mask) << left`, of all 64 or of the low 32 bits.
+    BitField {
+        /// What is written.
+        to: Reg,
+        /// What the bits are taken from.
+        from: Reg,
+        /// By how many bits that is shifted right.
+        right: u32,
+        /// The bits that are kept then.
+        mask: u64,
+        /// By how many bits those are shifted left.
+        left: u32,
     },
     /// `to = value`.
     Constant {
@@ -334,7 +358,9 @@ impl Step {
             Self::Writes(regs) => regs,
             Self::Add { to, .. }
             | Self::AddRegister { to, .. }
-            | Self::RoundDown { to, .. }
+            | Self::Mask { to, .. }
+            | Self::AddWord { to, .. }
+            | Self::BitField { to, .. }
             | Self::Constant { to, .. }
             | Self::Insert { to, .. }
             | Self::Sign(to) => Regs::NONE.with(to),

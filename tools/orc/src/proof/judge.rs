@@ -2,13 +2,14 @@
 
 //! Whether facts imply a claim, and the row that then is true.
 
-use orc::rule::{Cfa, CfaBase, Frame, Location, X29};
+use orc::rule::{Cfa, CfaBase, Frame, Location, StackPointer, X29};
 
 use crate::claim::Claim;
 
 use super::facts::Facts;
 use super::finding::Class;
 use super::insn::Reg;
+use super::range::{Range, UNBOUNDED_BELOW};
 use super::value::Value;
 
 /// The synthetic record of an ftrace trampoline: CFA minus this, and 8 above.
@@ -24,6 +25,7 @@ pub(super) fn row(facts: &Facts, claim: &Claim) -> Result<Frame, Class> {
     check_cfa(facts, claim)?;
     let mut frame = Frame {
         cfa: claim.cfa,
+        sp: stack_pointer(facts, claim.cfa.base),
         return_address: return_address(facts, claim)?,
         caller_fp: caller_fp(facts, claim)?,
         x29: x29(facts),
@@ -61,6 +63,7 @@ fn relative_to_sp(facts: &Facts, frame: &Frame) -> Option<Frame> {
             base: CfaBase::Sp,
             offset: below.checked_neg()?.try_into().ok()?,
         },
+        sp: StackPointer::Exact,
         ..*frame
     };
     by_sp.is_valid().then_some(by_sp)
@@ -166,6 +169,7 @@ pub(super) fn row_of(facts: &Facts) -> Option<Frame> {
     };
     let frame = Frame {
         cfa,
+        sp: stack_pointer(facts, cfa.base),
         return_address,
         caller_fp,
         x29: x29(facts),
@@ -190,6 +194,30 @@ fn x29(facts: &Facts) -> X29 {
             Err(_) => X29::Other,
         },
         _ => X29::Other,
+    }
+}
+
+/// No stack is as large: what is farther away than this is not bounded.
+const LARGEST_STACK: u32 = 1 << 20;
+
+/// Where SP is, where the CFA comes from `base`.
+fn stack_pointer(facts: &Facts, base: CfaBase) -> StackPointer {
+    if base == CfaBase::Sp {
+        return StackPointer::Exact;
+    }
+    match facts.sp_range() {
+        Range::Stack { lowest, highest } => {
+            let below = |offset: i32| u32::try_from(i64::from(offset).wrapping_neg()).ok();
+            let most = below(lowest).filter(|_| lowest != UNBOUNDED_BELOW);
+            let most = most.filter(|most| *most <= LARGEST_STACK);
+            StackPointer::Below {
+                // A row tells no other offsets.
+                least: below(highest).unwrap_or(0) & !7,
+                most: most.map(|most| most.next_multiple_of(8)),
+            }
+        }
+        Range::OtherStack => StackPointer::OtherStack,
+        _ => StackPointer::Anywhere,
     }
 }
 

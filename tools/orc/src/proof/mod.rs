@@ -14,6 +14,7 @@
 //!   `leaf`: the same for one without CFI; `unreached`: blocks entered by claim;
 //!   `unproved`: the branches of what is not; `returns`: which calls come back;
 //! * [`section`]: for all functions of a section, with the branches between them;
+//! * [`value`], [`range`]: what registers hold, and how far SP may be;
 //! * [`finding`]: what comes out; [`points`]: the flow itself, for who checks it.
 
 mod body;
@@ -26,6 +27,7 @@ mod judge;
 mod leaf;
 mod no_leaf;
 pub mod points;
+pub mod range;
 mod returns;
 pub mod section;
 mod slots;

@@ -29,6 +29,9 @@ use super::{judge, leaf};
 /// entries still change after them is not proved.
 const ROUNDS: usize = 16;
 
+/// Ranges that grow from function to function are given up after this many.
+const ROUNDS_WITH_RANGES: usize = 4;
+
 /// A way into a function other than its start: where, and with which facts.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entrance {
@@ -86,7 +89,7 @@ impl<'a> Prover<'a> {
             })
             .collect();
         for round in 0.. {
-            let changed = prover.gather(&results);
+            let changed = prover.gather(&results, round);
             if changed.is_empty() {
                 break;
             }
@@ -146,11 +149,15 @@ impl<'a> Prover<'a> {
 
     /// Hands the ways out of each function to the function they lead to; gives the
     /// functions for which they changed.
-    fn gather(&mut self, results: &[Analysis]) -> Vec<usize> {
+    fn gather(&mut self, results: &[Analysis], round: usize) -> Vec<usize> {
         let mut gathered: BTreeMap<usize, Vec<Entrance>> = BTreeMap::new();
         for entrance in results.iter().flat_map(|analysis| &analysis.escapes) {
             if let Some(index) = self.function_at(entrance.to) {
-                gathered.entry(index).or_default().push(entrance.clone());
+                let mut entrance = entrance.clone();
+                if round >= ROUNDS_WITH_RANGES {
+                    entrance.facts.forget_ranges();
+                }
+                gathered.entry(index).or_default().push(entrance);
             }
         }
         let mut changed = Vec::new();

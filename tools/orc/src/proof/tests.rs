@@ -6,13 +6,14 @@
 //! table must hold. `words` has one constant for each instruction.
 
 mod assembly;
+mod bounds;
 mod compiled;
 mod patched;
 mod refused;
 mod several;
 mod words;
 
-use orc::rule::{Cfa, CfaBase, Frame, Location, Rule, Undescribed, X29};
+use orc::rule::{Cfa, CfaBase, Frame, Location, Rule, StackPointer, Undescribed, X29};
 
 use crate::claim::{Claim, Claims};
 use crate::text::{Function, Kind, TextSection};
@@ -70,13 +71,30 @@ impl Row {
         }
     }
 
-    /// The rule of this row, where x29 holds that.
+    /// The rule of this row, where x29 holds that, and SP may be anywhere if the CFA
+    /// is relative to x29.
     fn with(self, x29: X29) -> Rule {
+        self.with_sp(
+            x29,
+            match self.base {
+                CfaBase::Sp => StackPointer::Exact,
+                CfaBase::Fp => StackPointer::Anywhere,
+            },
+        )
+    }
+
+    /// The same where SP is from `least` to `most` bytes below the CFA.
+    fn with_bounds(self, x29: X29, least: u32, most: Option<u32>) -> Rule {
+        self.with_sp(x29, StackPointer::Below { least, most })
+    }
+
+    fn with_sp(self, x29: X29, sp: StackPointer) -> Rule {
         Rule::Frame(Frame {
             cfa: Cfa {
                 base: self.base,
                 offset: self.offset,
             },
+            sp,
             return_address: self.return_address,
             caller_fp: self.caller_fp,
             x29,

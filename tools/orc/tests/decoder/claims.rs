@@ -6,7 +6,7 @@
 
 use fARM64::info::instruction_info;
 use fARM64::{Instruction, MemIndexMode, Mnemonic, Operand, Register, ShiftType};
-use orctool::proof::insn::{Access, Flow, Insn, Mode, Reg, Step, Store};
+use orctool::proof::insn::{Access, Flow, Insn, Mode, Reg, Regs, Step, Store};
 
 use crate::{is_write, register};
 
@@ -36,11 +36,28 @@ pub fn disagreement(ours: &Insn, theirs: &Instruction) -> Option<String> {
                 && is(theirs, 2, by)
                 && shift_of(theirs, 2) == Some(shift)
         }
-        Step::RoundDown { to, from } => {
-            theirs.mnemonic() == Mnemonic::And
-                && is(theirs, 0, to)
-                && is(theirs, 1, from)
-                && matches!(theirs.op(2), Operand::ImmLogical(mask) if rounds_down(mask))
+        Step::Mask { to, from, mask } => {
+            matches!(theirs.mnemonic(), Mnemonic::And | Mnemonic::Ands)
+                && named(theirs, 0) == Some(to)
+                && named(theirs, 1) == Some(from)
+                && theirs.op(2) == Operand::ImmLogical(mask)
+        }
+        Step::AddWord { to, from, by } => {
+            theirs.op_register(0).width_bits() == 32
+                && named(theirs, 0) == Some(to)
+                && named(theirs, 1) == Some(from)
+                && addend(theirs) == Some(by)
+        }
+        Step::BitField {
+            to,
+            from,
+            right,
+            mask,
+            left,
+        } => {
+            named(theirs, 0) == Some(to)
+                && named(theirs, 1) == Some(from)
+                && moved_bits(theirs) == Some((right, mask, left))
         }
         Step::Constant { to, value } => {
             let named = register(theirs.op_register(0));
@@ -110,8 +127,37 @@ fn shift_of(theirs: &Instruction, operand: usize) -> Option<u32> {
     }
 }
 
-fn rounds_down(mask: u64) -> bool {
-    mask.leading_ones() + mask.trailing_zeros() == 64
+/// The register of an operand, or the one that its low 32 bits are of.
+fn named(theirs: &Instruction, operand: usize) -> Option<Reg> {
+    let number = match theirs.op(operand) {
+        Operand::Reg {
+            reg, lane: None, ..
+        } => register(reg)?,
+        _ => return None,
+    };
+    let all = Regs::ALL.iter().collect::<Vec<Reg>>();
+    all.get(number as usize).copied()
+}
+
+/// By how much a register is shifted right, what is masked then, and by how much
+/// that is shifted left.
+fn moved_bits(theirs: &Instruction) -> Option<(u32, u64, u32)> {
+    let bits = u32::from(theirs.op_register(0).width_bits());
+    let number = |operand| match theirs.op(operand) {
+        Operand::ImmUnsigned(value) => u32::try_from(value).ok(),
+        Operand::ImmSigned(value) => u32::try_from(value).ok(),
+        _ => None,
+    };
+    let ones = |width: u32| u64::MAX >> (64 - width);
+    match theirs.mnemonic() {
+        Mnemonic::Lsl => Some((0, ones(bits - number(2)?), number(2)?)),
+        Mnemonic::Lsr => Some((number(2)?, ones(bits - number(2)?), 0)),
+        Mnemonic::Ubfx => Some((number(2)?, ones(number(3)?), 0)),
+        Mnemonic::Ubfiz => Some((0, ones(number(3)?), number(2)?)),
+        Mnemonic::Uxtb => Some((0, 0xff, 0)),
+        Mnemonic::Uxth => Some((0, 0xffff, 0)),
+        _ => None,
+    }
 }
 
 fn constant(theirs: &Instruction) -> Option<u64> {

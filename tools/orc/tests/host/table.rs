@@ -2,7 +2,7 @@
 
 //! Rows into tables and back.
 
-use orc::rule::{Cfa, CfaBase, Frame, Location, Rule, Undescribed, X29};
+use orc::rule::{Cfa, CfaBase, Frame, Location, Rule, StackPointer, Undescribed, X29};
 use orc::table::Table;
 use orctool::input::Input;
 use orctool::table::{write, Rows, Unwritable};
@@ -18,6 +18,7 @@ fn frame(offset: u32) -> Rule {
             base: CfaBase::Sp,
             offset,
         },
+        sp: StackPointer::Exact,
         return_address: Location::Register,
         caller_fp: Location::Register,
         x29: X29::Caller,

@@ -32,7 +32,7 @@ mod walk;
 
 use std::path::Path;
 
-use orc::rule::{Frame, Location, X29};
+use orc::rule::{Frame, Location, StackPointer, X29};
 use orctool::input::Input;
 use orctool::text::TextSection;
 use rayon::prelude::*;
@@ -177,6 +177,10 @@ fn falsified(row: &Frame, number: usize) -> Option<Frame> {
         2 => later(&mut row.caller_fp),
         3 => row.x29 = X29::Record(row.cfa.offset + 16),
         4 if row.x29 != X29::Caller => row.x29 = X29::Caller,
+        5 => match &mut row.sp {
+            StackPointer::Below { least, .. } => *least += 4096,
+            _ => return None,
+        },
         _ => return None,
     }
     Some(row)
@@ -195,7 +199,7 @@ fn the_oracle_sees_false_rows() {
                 let Some(row) = subject.rows[at] else {
                     continue;
                 };
-                for (number, false_row) in (0..5).filter_map(|n| Some((n, falsified(&row, n)?))) {
+                for (number, false_row) in (0..6).filter_map(|n| Some((n, falsified(&row, n)?))) {
                     subject.rows[at] = Some(false_row);
                     let tally = subject.check(SEED);
                     if tally.wrong.is_empty() {

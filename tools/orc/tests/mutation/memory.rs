@@ -60,6 +60,8 @@ const CALLERS: u64 = 1 << 13;
 const SHADOW: u64 = 0xffff_8000_8200_0000;
 const SHADOW_BYTES: usize = 1 << 12;
 
+const LARGEST_ALLOCA: u64 = 1 << 12;
+
 /// The state of the processor.
 pub struct Machine {
     registers: [u64; 32],
@@ -140,10 +142,12 @@ impl Machine {
         self.tainted = self.tainted & !(1 << number) | (u32::from(tainted) << number);
     }
 
-    /// An amount of stack that only run time tells (`alloca()`) is taken to go down.
+    /// An amount of stack that only run time tells (`alloca()`) is taken to go down. It
+    /// is the one that was computed if that is no larger than [`LARGEST_ALLOCA`].
     fn set_sp(&mut self, value: u64, tainted: bool) {
         let old = self.registers[SP];
         let new = match tainted {
+            true if value % 16 == 0 && old.wrapping_sub(value) <= LARGEST_ALLOCA => value,
             true => (old & !15).wrapping_sub(16 * (self.random.next() % 8)),
             false => value,
         };

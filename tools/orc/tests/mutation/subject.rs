@@ -2,7 +2,7 @@
 
 //! One function with what is proved of it, to be run by the oracle.
 
-use orc::rule::{Frame, Rule, X29};
+use orc::rule::{CfaBase, Frame, Rule, StackPointer, X29};
 use orctool::claim::{Claim, Claims};
 use orctool::proof::Prover;
 use orctool::text::{Function, Kind, TextSection};
@@ -140,6 +140,10 @@ fn claimed(function: &Function) -> Vec<Option<Frame>> {
     by_instruction(function, &rows, |claim| {
         Some(Frame {
             cfa: claim.cfa,
+            sp: match claim.cfa.base {
+                CfaBase::Sp => StackPointer::Exact,
+                CfaBase::Fp => StackPointer::Anywhere,
+            },
             return_address: claim.return_address,
             caller_fp: claim.caller_fp,
             x29: X29::Other,

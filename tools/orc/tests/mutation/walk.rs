@@ -3,7 +3,7 @@
 //! One path through a function, and whether each row on it is true.
 
 use fARM64::{FlowControl, Mnemonic, Operand, Register};
-use orc::rule::{CfaBase, Frame, Location, X29};
+use orc::rule::{CfaBase, Frame, Location, StackPointer, X29};
 
 use crate::code::{Code, Op, Place};
 use crate::execute::{execute, scramble_written};
@@ -270,6 +270,16 @@ impl Walker<'_> {
     }
 }
 
+/// Whether SP may be that far below the CFA. The machine has no second stack.
+fn is_within(sp: StackPointer, bytes: u64) -> bool {
+    match sp {
+        StackPointer::Exact | StackPointer::OtherStack | StackPointer::Anywhere => true,
+        StackPointer::Below { least, most } => {
+            bytes >= least.into() && most.is_none_or(|most| bytes <= most.into())
+        }
+    }
+}
+
 /// Whether a row is true of the machine; or what of it is not.
 ///
 /// `is_claim`: of what the compiler says, slots below SP are not held against it.
@@ -281,6 +291,9 @@ fn is_true(machine: &Machine, row: &Frame, is_claim: bool) -> Result<(), &'stati
     let cfa = base.wrapping_add(row.cfa.offset.into());
     if cfa != machine.cfa {
         return Err("CFA");
+    }
+    if !is_within(row.sp, cfa.wrapping_sub(machine.sp())) {
+        return Err("SP");
     }
     let holds = |location, register: usize, value: u64| match location {
         Location::Register => machine.get(register) == (value, false),

@@ -2,6 +2,7 @@
 
 //! Data processing with an immediate (bits 28..26 are 100).
 
+use super::super::range::is_top_run;
 use super::{bit, field, Reg, Step};
 
 pub(super) fn decode(word: u32) -> Step {
@@ -15,8 +16,7 @@ pub(super) fn decode(word: u32) -> Step {
         0b011 => Step::writes_or_sp(word),
         0b100 => logical(word),
         0b101 => wide(word),
-        // Bit field moves.
-        0b110 => Step::writes_or_zero(word),
+        0b110 => bit_field(word),
         _ => extract(word),
     }
 }
@@ -26,30 +26,87 @@ fn add(word: u32) -> Step {
     if bit(word, 29) {
         return Step::writes_or_zero(word);
     }
-    if !bit(word, 31) {
-        // A 32-bit result never is an address.
-        return Step::writes_or_sp(word);
-    }
     let shift = if bit(word, 22) { 12 } else { 0 };
     let amount = i64::from(field(word, 10, 12)) << shift;
-    Step::Add {
-        to: Reg::or_sp(word),
-        from: Reg::or_sp(word >> 5),
-        by: if bit(word, 30) { -amount } else { amount },
+    let (to, from) = (Reg::or_sp(word), Reg::or_sp(word >> 5));
+    let by = if bit(word, 30) { -amount } else { amount };
+    match bit(word, 31) {
+        true => Step::Add { to, from, by },
+        // A 32-bit result never is an address.
+        false if to == Reg::SP => Step::writes_or_sp(word),
+        false => Step::AddWord { to, from, by },
     }
 }
 
 /// `and`, `orr`, `eor` (31 is SP), `ands` (31 is the zero register).
 fn logical(word: u32) -> Step {
-    // The mask is a run of imms + 1 ones, rotated right by immr: here, to the top.
-    let rounds_down = word >> 22 == 0b10_0100_1001 && field(word, 16, 6) == field(word, 10, 6) + 1;
-    match (field(word, 29, 2), Reg::or_zero(word >> 5)) {
-        (0b00, Some(from)) if rounds_down => Step::RoundDown {
-            to: Reg::or_sp(word),
+    let Some((from, mask)) = Reg::or_zero(word >> 5).zip(mask(word)) else {
+        return logical_unknown(word);
+    };
+    match (field(word, 29, 2), Reg::or_zero(word)) {
+        (0b00, None) if is_top_run(mask) => Step::Mask {
+            to: Reg::SP,
             from,
+            mask,
         },
-        (0b11, _) => Step::writes_or_zero(word),
+        (0b00 | 0b11, Some(to)) => Step::Mask { to, from, mask },
+        _ => logical_unknown(word),
+    }
+}
+
+fn logical_unknown(word: u32) -> Step {
+    match field(word, 29, 2) {
+        0b11 => Step::writes_or_zero(word),
         _ => Step::writes_or_sp(word),
+    }
+}
+
+/// The mask of a logical instruction (`DecodeBitMasks()`): a run of imms + 1 ones in
+/// an element of 2 to 64 bits, rotated right by immr, and the element repeated. The
+/// size of the element is in the upper bits of N:~imms.
+fn mask(word: u32) -> Option<u64> {
+    let size = (field(word, 22, 1) << 6 | (!field(word, 10, 6) & 0x3f)).checked_ilog2()?;
+    let bits = 1_u32 << size;
+    if bits < 2 || bits == 64 && !bit(word, 31) {
+        return None;
+    }
+    let (ones, by) = (
+        field(word, 10, 6) & (bits - 1),
+        field(word, 16, 6) & (bits - 1),
+    );
+    if ones == bits - 1 {
+        return None;
+    }
+    let whole = u64::MAX >> (64 - bits);
+    let run = (1_u64 << (ones + 1)) - 1;
+    let element = match by {
+        0 => run,
+        by => (run >> by | run << (bits - by)) & whole,
+    };
+    let elements = (0..64 / bits).fold(0, |all, number| all | element << (number * bits));
+    let width = if bit(word, 31) { 64 } else { 32 };
+    Some(elements & (u64::MAX >> (64 - width)))
+}
+
+/// `ubfm`, which is `lsl`, `lsr`, `ubfx`, …; `sbfm` and `bfm` are not modelled.
+fn bit_field(word: u32) -> Step {
+    let bits = if bit(word, 31) { 64 } else { 32 };
+    let (by, last) = (field(word, 16, 6), field(word, 10, 6));
+    let is_allocated = bit(word, 22) == bit(word, 31) && by < bits && last < bits;
+    let registers = Reg::or_zero(word).zip(Reg::or_zero(word >> 5));
+    let Some((to, from)) = registers.filter(|_| is_allocated && field(word, 29, 2) == 0b10) else {
+        return Step::writes_or_zero(word);
+    };
+    let (right, width, left) = match last.checked_sub(by) {
+        Some(above) => (by, above + 1, 0),
+        None => (0, last + 1, bits - by),
+    };
+    Step::BitField {
+        to,
+        from,
+        right,
+        mask: u64::MAX >> (64 - width),
+        left,
     }
 }
 

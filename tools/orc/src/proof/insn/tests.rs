@@ -32,6 +32,7 @@ fn access(word: u32) -> Access {
 #[test]
 fn follows_additions_and_moves() {
     let add = |to, from, by| Step::Add { to, from, by };
+    let mask = |to, from, mask| Step::Mask { to, from, mask };
     for (asm, word, expected) in [
         ("sub sp, sp, #0x40", 0xd101_03ff, add(SP, SP, -0x40)),
         ("add sp, sp, #1, lsl #12", 0x9140_07ff, add(SP, SP, 0x1000)),
@@ -44,7 +45,7 @@ fn follows_additions_and_moves() {
         (
             "and sp, x9, #0xffffffffffffffc0",
             0x927a_e53f,
-            Step::RoundDown { to: SP, from: x(9) },
+            mask(SP, x(9), !0x3f),
         ),
         (
             "movk x12, #1, lsl #16",
@@ -144,6 +145,52 @@ fn knows_what_has_no_effect() {
 }
 
 #[test]
+fn follows_masks_and_shifts_of_numbers() {
+    let mask = |to, from, mask| Step::Mask { to, from, mask };
+    let bits = |to, from, right, mask, left| Step::BitField {
+        to,
+        from,
+        right,
+        mask,
+        left,
+    };
+    let (x8, w8) = (x(8), x(8));
+    for (asm, word, expected) in [
+        ("and x8, x8, #0x3f0", 0x927c_1508, mask(x8, x8, 0x3f0)),
+        ("ands x8, x8, #0x3f0", 0xf27c_1508, mask(x8, x8, 0x3f0)),
+        ("and w8, w8, #0x3fc", 0x121e_1d08, mask(w8, w8, 0x3fc)),
+        (
+            "and w8, w8, #0xfffffff0",
+            0x121c_6d08,
+            mask(w8, w8, 0xffff_fff0),
+        ),
+        (
+            "and x8, x8, #0xf0f0f0f0f0f0f0f0",
+            0x9204_cd08,
+            mask(x8, x8, 0xf0f0_f0f0_f0f0_f0f0),
+        ),
+        (
+            "lsl x8, x8, #4",
+            0xd37c_ed08,
+            bits(x8, x8, 0, u64::MAX >> 4, 4),
+        ),
+        ("lsr w8, w8, #26", 0x531a_7d08, bits(w8, w8, 26, 0x3f, 0)),
+        ("ubfx x8, x8, #3, #6", 0xd343_2108, bits(x8, x8, 3, 0x3f, 0)),
+        (
+            "add w8, w8, #15",
+            0x1100_3d08,
+            Step::AddWord {
+                to: w8,
+                from: w8,
+                by: 15,
+            },
+        ),
+    ] {
+        assert_eq!(step(word), expected, "{asm}");
+    }
+}
+
+#[test]
 fn destroys_what_takes_an_unknown_value() {
     for (asm, word, regs) in [
         ("mov w29, w8", 0x2a08_03fd, set(&[X29])),
@@ -160,7 +207,9 @@ fn destroys_what_takes_an_unknown_value() {
         ("gmi x29, x1, x2", 0x9ac2_143d, set(&[X29])),
         ("smax x29, x1, #3", 0x91c0_0c3d, set(&[X29])),
         ("extr x29, x1, x2, #3", 0x93c2_0c3d, set(&[X29])),
-        ("ubfx x30, x1, #3, #4", 0xd343_183e, set(&[X30])),
+        ("sbfx x30, x1, #3, #4", 0x9343_183e, set(&[X30])),
+        ("bfxil x30, x1, #3, #4", 0xb343_183e, set(&[X30])),
+        ("tst x8, #0x3f0", 0xf27c_151f, Regs::NONE),
         ("madd x30, x1, x2, x3", 0x9b02_0c3e, set(&[X30])),
         ("csel x29, x1, x2, eq", 0x9a82_003d, set(&[X29])),
         ("adc x29, x1, x2", 0x9a02_003d, set(&[X29])),

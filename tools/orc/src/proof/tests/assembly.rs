@@ -113,16 +113,18 @@ fn proves_a_switch_of_stacks() {
     let words = [
         PUSH_16,
         MOV_FP_SP,
+        LDR_X16_X17,
         OTHER_STACK,
         BLR_X1,
         MOV_SP_FP,
         POP_16,
         RET,
     ];
-    let cfi = [(0, sp(0)), (1, sp(16).record(16)), (2, fp(16)), (6, sp(0))];
+    let cfi = [(0, sp(0)), (1, sp(16).record(16)), (2, fp(16)), (7, sp(0))];
     let proof = Builder::default().function(&words, &cfi).proof();
     assert_eq!(findings(&proof), []);
-    assert!(rows(&proof).contains(&(3, fp(16).with(X29::Record(16)))));
+    let switched = fp(16).with_sp(X29::Record(16), StackPointer::OtherStack);
+    assert!(rows(&proof).contains(&(4, switched)));
 }
 
 /// The beginning of `ftrace_caller()`, with a smaller `struct ftrace_regs`.

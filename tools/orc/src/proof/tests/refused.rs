@@ -250,10 +250,15 @@ fn a_block_counts_for_the_indirect_branch_that_leads_to_it() {
     let cfi = [(0, sp(0)), (1, BODY), (2, fp(16)), (7, BODY), (8, sp(0))];
     let proof = proof(&words, &cfi);
     assert_eq!(findings(&proof), []);
-    let by_fp = fp(16).with(X29::Record(16));
+    let by_fp = |least| fp(16).with_bounds(X29::Record(16), least, None);
     assert_eq!(
-        rows(&proof)[2..4],
-        [(2, by_fp), (7, BODY.with(X29::Record(16)))]
+        rows(&proof)[2..6],
+        [
+            (2, by_fp(16)),
+            (4, by_fp(32)),
+            (5, by_fp(16)),
+            (7, BODY.with(X29::Record(16)))
+        ]
     );
 }
 

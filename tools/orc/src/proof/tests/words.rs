@@ -72,6 +72,33 @@ pub const SUB_SP_X12: u32 = 0xcb2c_63ff;
 /// `add sp, sp, x12`
 pub const ADD_SP_X12: u32 = 0x8b2c_63ff;
 
+/// `ldr x16, [x16, x17]`
+pub const LDR_X16_X17: u32 = 0xf871_6a10;
+/// `ldur x9, [x29, #-8]`
+pub const LDR_X9_FP: u32 = 0xf85f_83a9;
+/// `mov sp, x9`
+pub const MOV_SP_X9: u32 = 0x9100_013f;
+/// `mov x9, sp`
+pub const MOV_X9_SP: u32 = 0x9100_03e9;
+/// `sub x9, x9, x8`
+pub const SUB_X9_X8: u32 = 0xcb08_0129;
+/// `sub sp, sp, x8`
+pub const SUB_SP_X8: u32 = 0xcb28_63ff;
+/// `and x8, x8, #0x3f0`
+pub const AND_X8_3F0: u32 = 0x927c_1508;
+/// `and x8, x8, #0x7f0`
+pub const AND_X8_7F0: u32 = 0x927c_1908;
+/// `and w8, w8, #0x3fc`
+pub const AND_W8_3FC: u32 = 0x121e_1d08;
+/// `add w8, w8, #15`
+pub const ADD_W8_15: u32 = 0x1100_3d08;
+/// `lsl x8, x8, #4`
+pub const LSL_X8_4: u32 = 0xd37c_ed08;
+/// `ubfx x8, x8, #3, #6`
+pub const UBFX_X8_3_6: u32 = 0xd343_2108;
+/// `mov x9, x8`
+pub const MOV_X9_X8: u32 = 0xaa08_03e9;
+
 /// `sub x9, sp, #64`
 pub const SUB_X9_SP_64: u32 = 0xd101_03e9;
 /// `and sp, x9, #0xffffffffffffffc0`
