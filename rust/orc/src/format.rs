@@ -21,7 +21,7 @@
 pub const MAGIC: u32 = u32::from_le_bytes(*b"aORC");
 
 /// The layout in words; any change to the format changes this, and so the hash.
-pub const LAYOUT: &str = "aORC 2: le; header 64 = magic u32, format_hash u32, \
+pub const LAYOUT: &str = "aORC 3: le; header 64 = magic u32, format_hash u32, \
      checksum u64, build_id [u8;20], text_bytes u32, rows u32, blocks u32, rules u32, \
      total_bytes u32, zero u64; index [u32;blocks+1]; rules [[u32;7];rules]; \
      row_rules [u16;rows]; row_keys [u8;rows]; zero to 4; \
@@ -29,7 +29,8 @@ pub const LAYOUT: &str = "aORC 2: le; header 64 = magic u32, format_hash u32, \
      rule w0: 0..7 kind 0 unreliable 1 frame; unreliable: 8..15 why \
      0 hole 1 no cfi 2 not proved 3 foreign 4 bad cfi; frame: 8 cfa base 0 sp 1 x29, \
      9 ra in slot, 10 fp in slot, 11..12 x29 0 other 1 caller 2 record, 13 patch site, \
-     14..15 sp 0 exact 1 bounds 2 other stack 3 anywhere; \
+     14..15 sp 0 exact 1 bounds 2 other stack 3 anywhere, \
+     16..17 ra signed 0 unknown 1 no 2 yes; \
      w1 cfa, w2 ra, w3 fp, w4 record: bytes, cfa minus; \
      w5 least, w6 most: bytes, cfa minus sp, most -1 none";
 

@@ -39,6 +39,12 @@ pub struct Frame {
     pub sp: StackPointer,
     /// Where the return address is: `Register` is x30.
     pub return_address: Location,
+    /// Whether PACIASP has signed the return address with key A and the CFA before it
+    /// was saved; `None` where that is not known, or where it is not saved.
+    ///
+    /// It is about the instruction: without pointer authentication, or with it patched
+    /// to something else at boot, nothing is signed.
+    pub signed: Option<bool>,
     /// Where the caller's x29 is: `Register` is x29.
     pub caller_fp: Location,
     /// What x29 holds.
@@ -120,6 +126,7 @@ const FP_SLOT: u32 = 1 << 10;
 const X29_SHIFT: u32 = 11;
 const PATCH_SITE: u32 = 1 << 13;
 const SP_SHIFT: u32 = 14;
+const SIGNED_SHIFT: u32 = 16;
 /// In place of [`StackPointer::Below::most`] where there is none.
 const NO_LIMIT: u32 = u32::MAX;
 
@@ -168,6 +175,7 @@ impl Frame {
         },
         sp: StackPointer::Exact,
         return_address: Location::Register,
+        signed: None,
         caller_fp: Location::Register,
         x29: X29::Caller,
         patch_site: false,
@@ -180,6 +188,7 @@ impl Frame {
         is_offset(self.cfa.offset)
             && self.sp_is_valid()
             && self.slot_is_valid(self.return_address)
+            && (self.signed.is_none() || self.return_address != Location::Register)
             && self.slot_is_valid(self.caller_fp)
             && self.x29_is_valid()
             && (!self.patch_site || self.has_synthetic_record())
@@ -262,6 +271,12 @@ impl Frame {
         };
         let (sp, least, most) = self.sp.encode();
         head |= ra_flag | fp_flag | (x29 << X29_SHIFT) | (sp << SP_SHIFT);
+        let signed = match self.signed {
+            None => 0,
+            Some(false) => 1,
+            Some(true) => 2,
+        };
+        head |= signed << SIGNED_SHIFT;
         if self.patch_site {
             head |= PATCH_SITE;
         }
@@ -279,10 +294,17 @@ impl Frame {
             2 => X29::Record(record),
             _ => return None,
         };
+        let signed = match (head >> SIGNED_SHIFT) & 3 {
+            0 => None,
+            1 => Some(false),
+            2 => Some(true),
+            _ => return None,
+        };
         Some(Self {
             cfa: Cfa { base, offset },
             sp: StackPointer::decode((head >> SP_SHIFT) & 3, least, most),
             return_address: Location::decode(head & RA_SLOT, ra),
+            signed,
             caller_fp: Location::decode(head & FP_SLOT, fp),
             x29,
             patch_site: head & PATCH_SITE != 0,

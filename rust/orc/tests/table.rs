@@ -72,7 +72,7 @@ impl Parts {
 }
 
 /// A change of the layout changes this, and every table must be written anew.
-const FORMAT_HASH: u32 = 0xc5ff_71e5;
+const FORMAT_HASH: u32 = 0x8210_5e09;
 
 /// Puts the right checksum in.
 fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
@@ -99,6 +99,7 @@ fn body() -> Rule {
         },
         sp: StackPointer::Exact,
         return_address: Location::Slot(24),
+        signed: None,
         caller_fp: Location::Slot(32),
         x29: X29::Record(32),
         patch_site: false,
@@ -289,7 +290,7 @@ fn refuses_padding_that_is_not_zero() {
 
 #[test]
 fn refuses_rules_that_contradict_themselves() {
-    let cases: [(&str, [u32; 5]); 19] = [
+    let cases: [(&str, [u32; 5]); 22] = [
         ("offset not a multiple of 8", [0x1601, 36, 24, 32, 32]),
         ("offset too large", [0x1601, 1 << 31, 24, 32, 32]),
         ("slot at the CFA", [0x1601, 32, 0, 32, 32]),
@@ -307,7 +308,10 @@ fn refuses_rules_that_contradict_themselves() {
         ("patch site by x29", [0xf701, 32, 24, 32, 32]),
         ("patch site without a record", [0x2a01, 32, 24, 0, 0]),
         ("patch site in 8 bytes", [0x2401, 8, 0, 8, 0]),
-        ("unknown flag", [0x1_1601, 32, 24, 32, 32]),
+        ("unknown flag", [0x4_1601, 32, 24, 32, 32]),
+        ("signed 3", [0x3_1601, 32, 24, 32, 32]),
+        ("signed x30", [0x2_1401, 32, 0, 32, 32]),
+        ("unsigned x30", [0x1_1401, 32, 0, 32, 32]),
         ("x29 fact 3", [0x1e01, 32, 24, 32, 32]),
     ];
     for (name, raw) in cases {
@@ -316,6 +320,12 @@ fn refuses_rules_that_contradict_themselves() {
         assert_eq!(Rule::decode(raw), None, "{name}");
     }
     assert_eq!(Rule::decode(BODY), Some(body()));
+    let signed = |head| match Rule::decode([head, 32, 24, 32, 32, 0, 0]) {
+        Some(Rule::Frame(frame)) => Some(frame.signed),
+        _ => None,
+    };
+    assert_eq!(signed(0x1_1601), Some(Some(false)));
+    assert_eq!(signed(0x2_1601), Some(Some(true)));
 }
 
 /// Bits 14 and 15 of the first word, and the last two.
@@ -383,16 +393,17 @@ fn any_frame() -> impl Strategy<Value = Frame> {
         any_location(),
         any_location(),
         x29,
-        any::<bool>(),
+        (any::<bool>(), any::<Option<bool>>()),
     )
         .prop_map(
-            |((base, sp), size, return_address, caller_fp, x29, patch_site)| Frame {
+            |((base, sp), size, return_address, caller_fp, x29, (patch_site, signed))| Frame {
                 cfa: Cfa {
                     base,
                     offset: size * 8,
                 },
                 sp,
                 return_address,
+                signed,
                 caller_fp,
                 x29,
                 patch_site,
@@ -422,7 +433,7 @@ proptest! {
     }
 
     #[test]
-    fn words_that_decode_are_those_encoded(raw in any::<RawRule>(), head in 0_u32..0x1_0000) {
+    fn words_that_decode_are_those_encoded(raw in any::<RawRule>(), head in 0_u32..0x4_0000) {
         let small = raw.map(|word| word & 0x78);
         let [_, words @ ..] = small;
         let [cfa, ra, fp, record, least, most] = words;

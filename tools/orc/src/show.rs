@@ -74,6 +74,11 @@ fn write_frame(f: &mut fmt::Formatter<'_>, frame: &Frame) -> fmt::Result {
         StackPointer::OtherStack => write!(f, " sp=other-stack")?,
         StackPointer::Anywhere => write!(f, " sp=anywhere")?,
     }
+    match (frame.return_address, frame.signed) {
+        (Location::Register, _) | (_, Some(false)) => {}
+        (_, Some(true)) => write!(f, " signed")?,
+        (_, None) => write!(f, " maybe-signed")?,
+    }
     if frame.patch_site {
         write!(f, " patch-site")?;
     }

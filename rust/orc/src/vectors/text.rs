@@ -351,11 +351,13 @@ fn slow_prologue(offset: u64) -> Frame {
         0..4 => Frame::ENTRY,
         4..8 => Frame {
             return_address: Location::Register,
+            signed: None,
             caller_fp: Location::Register,
             ..whole
         },
         8..12 => Frame {
             return_address: Location::Register,
+            signed: None,
             ..whole
         },
         12..16 => whole,
@@ -388,6 +390,7 @@ fn saved(base: CfaBase, size: u32, x29: X29) -> Frame {
             CfaBase::Fp => StackPointer::Anywhere,
         },
         return_address: Location::Slot(size.saturating_sub(8)),
+        signed: None,
         caller_fp: Location::Slot(size),
         x29,
         patch_site: false,
@@ -412,6 +415,7 @@ fn ftrace_caller(caller_fp: u32) -> Frame {
         },
         sp: StackPointer::Exact,
         return_address: Location::Slot(24),
+        signed: None,
         caller_fp: Location::Slot(caller_fp),
         x29: X29::Record(32),
         patch_site: true,

@@ -26,7 +26,8 @@ use crate::text::{Function, TextSection};
 /// and the rule. CFA is the SP of the caller at the call; `ra=[cfa-8]` says that
 /// the return address is in the eight bytes at CFA-8, `fp` is the caller's x29,
 /// `x29=` what x29 holds: the caller's value, this function's frame record, or
-/// something else.
+/// something else. With a CFA by x29, `sp=cfa-48..1056` is where SP can be. `signed`:
+/// PACIASP has signed the return address before it was saved.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

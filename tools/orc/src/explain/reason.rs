@@ -70,7 +70,9 @@ pub const fn meaning(reason: Reason) -> &'static str {
             "SP is nearer to x29 or farther from it than this function can move it"
         }
         Reason::StackGone => "the task has no stack any more: it is exiting",
-        Reason::DirectCall => "ftrace is about to call a trampoline in place of the traced function",
+        Reason::DirectCall => {
+            "ftrace is about to call a trampoline in place of the traced function"
+        }
         Reason::FtraceRegsMismatch => {
             "what ftrace saved of the traced function is not what its frame records say"
         }
@@ -210,6 +212,7 @@ mod tests {
         },
         sp: StackPointer::Exact,
         return_address: Location::Slot(24),
+        signed: None,
         caller_fp: Location::Slot(32),
         x29: X29::Record(32),
         patch_site: false,

@@ -132,6 +132,7 @@ mod tests {
             },
             sp: StackPointer::Exact,
             return_address,
+            signed: None,
             caller_fp,
             x29,
             patch_site: false,

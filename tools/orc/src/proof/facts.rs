@@ -24,7 +24,7 @@ use std::fmt;
 use super::insn::{Access, Mode, Reg, Regs, Step, Store};
 use super::range::{self, Range};
 use super::slots::Slots;
-use super::value::Value;
+use super::value::{Sign, Value};
 
 /// What is known before an instruction is executed.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +32,8 @@ pub struct Facts {
     registers: [Value; Reg::COUNT],
     /// Between what numbers a register is whose value is not known.
     ranges: [Range; Reg::COUNT],
+    /// Of registers that hold a return address. Nothing but rows is made of it.
+    signs: [Sign; Reg::COUNT],
     slots: Slots,
     /// SP is at most the CFA plus this, also where it is not known.
     sp_limit: i32,
@@ -44,6 +46,7 @@ impl Facts {
     pub const NONE: Self = Self {
         registers: [Value::Unknown; Reg::COUNT],
         ranges: [Range::Any; Reg::COUNT],
+        signs: [Sign::Unknown; Reg::COUNT],
         slots: Slots::NONE,
         sp_limit: i32::MAX,
         shadow: false,
@@ -57,6 +60,7 @@ impl Facts {
         facts.sp_limit = 0;
         facts.registers[Reg::X29.index()] = Value::CallerFp;
         facts.registers[Reg::X30.index()] = Value::ReturnAddress;
+        facts.signs[Reg::X30.index()] = Sign::Plain;
         facts.registers[18] = Value::Shadow(0);
         facts
     }
@@ -102,6 +106,18 @@ impl Facts {
         self.ranges = Self::NONE.ranges;
     }
 
+    /// Whether the return address in `reg` is signed.
+    #[must_use]
+    pub fn sign(&self, reg: Reg) -> Sign {
+        self.signs[reg.index()]
+    }
+
+    /// Whether the return address in the 8 bytes at the CFA plus `offset` is signed.
+    #[must_use]
+    pub fn slot_sign(&self, offset: i32) -> Sign {
+        self.slots.sign(offset)
+    }
+
     /// What the 8 bytes at the CFA plus `offset` hold.
     #[must_use]
     pub fn slot(&self, offset: i32) -> Value {
@@ -145,6 +161,11 @@ impl Facts {
                 *range = self.range(reg).join(other.range(reg));
             }
         }
+        for (reg, sign) in Regs::ALL.iter().zip(&mut both.signs) {
+            if both.registers[reg.index()] == Value::ReturnAddress {
+                *sign = self.sign(reg).join(other.sign(reg));
+            }
+        }
         both.slots = self.slots.meet(&other.slots);
         both.shadow = self.shadow && other.shadow;
         both.limit_sp(self.met_limit(other));
@@ -184,6 +205,7 @@ impl Facts {
     pub fn set(&mut self, reg: Reg, value: Value) {
         self.registers[reg.index()] = value;
         self.ranges[reg.index()] = Range::Any;
+        self.signs[reg.index()] = Sign::Unknown;
         if reg == Reg::SP {
             match value {
                 Value::Cfa(sp) => self.limit_sp(sp),
@@ -200,6 +222,14 @@ impl Facts {
         self.slots.pop_below(limit);
     }
 
+    /// Makes it so that `reg` holds `value`, which is signed or not.
+    fn set_signed(&mut self, reg: Reg, value: Value, sign: Sign) {
+        self.set(reg, value);
+        if value == Value::ReturnAddress {
+            self.signs[reg.index()] = sign;
+        }
+    }
+
     /// Makes it so that `reg` holds something in `range`.
     fn set_range(&mut self, reg: Reg, range: Range) {
         self.set(reg, Value::Unknown);
@@ -211,10 +241,10 @@ impl Facts {
 
     /// `to = from + by`.
     fn add(&mut self, to: Reg, from: Reg, by: i64) {
-        let sum = self.get(from).plus(by);
+        let (sum, sign) = (self.get(from).plus(by), self.sign(from));
         match sum {
             Value::Unknown => self.set_range(to, self.range(from).plus(by)),
-            _ => self.set(to, sum),
+            _ => self.set_signed(to, sum, sign),
         }
         if to == Reg::SP && from == Reg::SP && sum == Value::Unknown {
             let limit = i64::from(self.sp_limit) + by;
@@ -225,9 +255,9 @@ impl Facts {
     }
 
     /// Makes it so that the 8 bytes at the CFA plus `offset` hold `value`.
-    pub fn remember(&mut self, offset: i32, value: Value) {
+    fn remember(&mut self, offset: i32, (value, sign): (Value, Sign)) {
         match value.is_kept_in_slots() && offset >= self.sp_limit {
-            true => self.slots.put(offset, value),
+            true => self.slots.put(offset, value, sign),
             false => self.slots.forget(offset, 8),
         }
     }
@@ -237,6 +267,7 @@ impl Facts {
         for reg in regs.iter() {
             self.registers[reg.index()] = Value::Unknown;
             self.ranges[reg.index()] = Range::Any;
+            self.signs[reg.index()] = Sign::Unknown;
         }
     }
 
@@ -282,15 +313,30 @@ impl Facts {
                 };
                 self.set(to, value);
             }
-            Step::Sign(reg) => {
-                if !self.get(reg).is_code_address() {
-                    self.set(reg, Value::Unknown);
-                }
+            Step::Sign(reg) => self.sign_with(reg, None),
+            Step::SignReturn => self.sign_with(Reg::X30, Some((Sign::Plain, Sign::Signed))),
+            Step::AuthenticateReturn => {
+                self.sign_with(Reg::X30, Some((Sign::Signed, Sign::Plain)));
             }
             Step::Access(access) => self.access(&access),
             Step::ZeroBlock(base) => self.store(self.get(base), None, Store::Unbounded, &[None; 2]),
             Step::Anything => *self = Self::NONE,
         }
+    }
+
+    /// A code is put on `reg` or taken off. `change` is what key A and SP make of what.
+    fn sign_with(&mut self, reg: Reg, change: Option<(Sign, Sign)>) {
+        let value = self.get(reg);
+        if !value.is_code_address() {
+            self.set(reg, Value::Unknown);
+            return;
+        }
+        let is_by_cfa = self.get(Reg::SP) == Value::Cfa(0);
+        let sign = match change {
+            Some((from, to)) if is_by_cfa && self.sign(reg) == from => to,
+            _ => Sign::Unknown,
+        };
+        self.set_signed(reg, value, sign);
     }
 
     /// `to = from & mask`.
@@ -322,7 +368,8 @@ impl Facts {
         };
         let address = offset.map(|offset| base.plus(offset));
         let limit = offset.and_then(|offset| i64::from(self.sp_limit).checked_add(offset));
-        let data = access.data.map(|reg| reg.map(|reg| self.get(reg)));
+        let stored = |reg| (self.get(reg), self.sign(reg));
+        let data = access.data.map(|reg| reg.map(stored));
         if access.load {
             let is_frame = matches!(access.base, Reg::SP | Reg::X29)
                 || matches!(self.range(access.base), Range::Stack { .. });
@@ -366,17 +413,17 @@ impl Facts {
 
     /// Loads 8 bytes at `address` into the first register, the next 8 into the second.
     fn load(&mut self, address: Value, data: [Option<Reg>; 2]) {
-        let mut loaded = [Value::Unknown; 2];
+        let mut loaded = [(Value::Unknown, Sign::Unknown); 2];
         for (value, above) in loaded.iter_mut().zip([0, 8]) {
             *value = match address.plus(above) {
-                Value::Cfa(offset) => self.slot(offset),
-                Value::Shadow(0) if self.shadow => Value::ReturnAddress,
-                _ => Value::Unknown,
+                Value::Cfa(offset) => (self.slot(offset), self.slot_sign(offset)),
+                Value::Shadow(0) if self.shadow => (Value::ReturnAddress, Sign::Unknown),
+                _ => (Value::Unknown, Sign::Unknown),
             };
         }
-        for (reg, value) in data.into_iter().zip(loaded) {
+        for (reg, (value, sign)) in data.into_iter().zip(loaded) {
             if let Some(reg) = reg {
-                self.set(reg, value);
+                self.set_signed(reg, value, sign);
             }
         }
     }
@@ -387,7 +434,7 @@ impl Facts {
         base: Value,
         address: Option<Value>,
         store: Store,
-        data: &[Option<Value>; 2],
+        data: &[Option<(Value, Sign)>; 2],
     ) {
         if let Value::Shadow(_) = base {
             self.store_shadow(address, store, data);
@@ -413,11 +460,16 @@ impl Facts {
         }
     }
 
-    fn store_shadow(&mut self, address: Option<Value>, store: Store, data: &[Option<Value>; 2]) {
+    fn store_shadow(
+        &mut self,
+        address: Option<Value>,
+        store: Store,
+        data: &[Option<(Value, Sign)>; 2],
+    ) {
         match (store, address) {
             (Store::Nothing, _) => {}
             (Store::Bytes(8), Some(Value::Shadow(0))) => {
-                self.shadow = data[0] == Some(Value::ReturnAddress);
+                self.shadow = data[0].is_some_and(|(value, _)| value == Value::ReturnAddress);
             }
             // Above it: what a callee would push, or a second push.
             (Store::Bytes(_), Some(Value::Shadow(8..))) => {}

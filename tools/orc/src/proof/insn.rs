@@ -240,6 +240,10 @@ pub enum Step {
     /// A pointer authentication code is added to, checked in or taken off a
     /// register. A return address stays the return address.
     Sign(Reg),
+    /// `paciasp`: the same for x30 with key A and SP.
+    SignReturn,
+    /// `autiasp`: the inverse of that.
+    AuthenticateReturn,
     /// A load, a store, or both.
     Access(Access),
     /// `dc zva` and its like: zeroes an unknown number of bytes around `[base]`.
@@ -364,6 +368,7 @@ impl Step {
             | Self::Constant { to, .. }
             | Self::Insert { to, .. }
             | Self::Sign(to) => Regs::NONE.with(to),
+            Self::SignReturn | Self::AuthenticateReturn => Regs::NONE.with(Reg::X30),
             Self::Access(access) => access.all_writes(),
             Self::Anything => Regs::ALL,
         }

@@ -10,7 +10,7 @@ use super::facts::Facts;
 use super::finding::Class;
 use super::insn::Reg;
 use super::range::{Range, UNBOUNDED_BELOW};
-use super::value::Value;
+use super::value::{Sign, Value};
 
 /// The synthetic record of an ftrace trampoline: CFA minus this, and 8 above.
 const SYNTHETIC_FP: i32 = -16;
@@ -23,10 +23,12 @@ const SYNTHETIC_RETURN: i32 = -8;
 /// What of the claim the facts do not imply.
 pub(super) fn row(facts: &Facts, claim: &Claim) -> Result<Frame, Class> {
     check_cfa(facts, claim)?;
+    let return_address = return_address(facts, claim)?;
     let mut frame = Frame {
         cfa: claim.cfa,
         sp: stack_pointer(facts, claim.cfa.base),
-        return_address: return_address(facts, claim)?,
+        return_address,
+        signed: signed(facts, return_address),
         caller_fp: caller_fp(facts, claim)?,
         x29: x29(facts),
         patch_site: claim.signal_frame && has_synthetic_record(facts),
@@ -171,6 +173,7 @@ pub(super) fn row_of(facts: &Facts) -> Option<Frame> {
         cfa,
         sp: stack_pointer(facts, cfa.base),
         return_address,
+        signed: signed(facts, return_address),
         caller_fp,
         x29: x29(facts),
         patch_site: false,
@@ -218,6 +221,21 @@ fn stack_pointer(facts: &Facts, base: CfaBase) -> StackPointer {
         }
         Range::OtherStack => StackPointer::OtherStack,
         _ => StackPointer::Anywhere,
+    }
+}
+
+/// Whether the return address is signed where it is saved, if that is known.
+fn signed(facts: &Facts, location: Location) -> Option<bool> {
+    let Location::Slot(offset) = location else {
+        return None;
+    };
+    let Value::Cfa(slot) = below_cfa(offset) else {
+        return None;
+    };
+    match facts.slot_sign(slot) {
+        Sign::Signed => Some(true),
+        Sign::Plain => Some(false),
+        Sign::Unknown => None,
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::value::Value;
+use super::value::{Sign, Value};
 
 /// The most slots that are remembered. A function has two, or a few more where
 /// several records are built; one too many is forgotten, which is sound.
@@ -15,8 +15,16 @@ const SLOTS: usize = 8;
 struct Slot {
     offset: i32,
     value: Value,
+    /// Of a return address.
+    sign: Sign,
     /// SP has been above it since: an interrupt may have overwritten it.
     is_popped: bool,
+}
+
+impl Slot {
+    const fn with_sign(self, sign: Sign) -> Self {
+        Self { sign, ..self }
+    }
 }
 
 /// A set of slots; of no other slot is anything known.
@@ -38,6 +46,7 @@ impl Slots {
         slots: [Slot {
             offset: 0,
             value: Value::Unknown,
+            sign: Sign::Unknown,
             is_popped: false,
         }; SLOTS],
         used: 0,
@@ -55,6 +64,15 @@ impl Slots {
             .map_or(Value::Unknown, |slot| slot.value)
     }
 
+    /// Whether the return address in the 8 bytes at the CFA plus `offset`, if it is
+    /// one and not popped, is signed.
+    pub fn sign(&self, offset: i32) -> Sign {
+        self.all()
+            .iter()
+            .find(|slot| slot.offset == offset && !slot.is_popped)
+            .map_or(Sign::Unknown, |slot| slot.sign)
+    }
+
     /// The offsets of the slots that hold `value` and are not popped.
     pub fn with(&self, value: Value) -> impl Iterator<Item = i32> + '_ {
         self.all()
@@ -66,17 +84,27 @@ impl Slots {
     /// Those that are in both.
     pub fn meet(&self, other: &Self) -> Self {
         let mut both = self.clone();
-        both.retain(|slot| other.all().contains(slot));
+        for slot in both.slots.iter_mut().take(self.used) {
+            let same = |other: &&Slot| other.with_sign(slot.sign) == *slot;
+            if let Some(other) = other.all().iter().find(same) {
+                slot.sign = slot.sign.join(other.sign);
+            }
+        }
+        both.retain(|slot| {
+            let same = |other: &Slot| other.with_sign(slot.sign) == *slot;
+            other.all().iter().any(same)
+        });
         both
     }
 
     /// Adds the 8 bytes at the CFA plus `offset`, in place of what overlaps them.
-    pub fn put(&mut self, offset: i32, value: Value) {
+    pub fn put(&mut self, offset: i32, value: Value, sign: Sign) {
         self.forget(offset, 8);
         if let Some(free) = self.slots.get_mut(self.used) {
             *free = Slot {
                 offset,
                 value,
+                sign,
                 is_popped: false,
             };
             self.used += 1;

@@ -11,6 +11,7 @@ mod compiled;
 mod patched;
 mod refused;
 mod several;
+mod signed;
 mod words;
 
 use orc::rule::{Cfa, CfaBase, Frame, Location, Rule, StackPointer, Undescribed, X29};
@@ -88,6 +89,7 @@ impl Row {
         self.with_sp(x29, StackPointer::Below { least, most })
     }
 
+    /// The same where SP is there, and the return address is not signed.
     fn with_sp(self, x29: X29, sp: StackPointer) -> Rule {
         Rule::Frame(Frame {
             cfa: Cfa {
@@ -96,10 +98,22 @@ impl Row {
             },
             sp,
             return_address: self.return_address,
+            signed: match self.return_address {
+                Location::Register => None,
+                Location::Slot(_) => Some(false),
+            },
             caller_fp: self.caller_fp,
             x29,
             patch_site: false,
         })
+    }
+}
+
+/// The same rule, where the return address is signed, or not, or nobody knows.
+fn signed(rule: Rule, signed: Option<bool>) -> Rule {
+    match rule {
+        Rule::Frame(frame) => Rule::Frame(Frame { signed, ..frame }),
+        unreliable => unreliable,
     }
 }
 

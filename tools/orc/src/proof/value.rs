@@ -65,6 +65,28 @@ impl Value {
     }
 }
 
+/// Whether a return address has a pointer authentication code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sign {
+    /// It is as the call left it in x30.
+    Plain,
+    /// PACIASP has signed it with key A and the CFA.
+    Signed,
+    /// Either of these, or signed in another way.
+    #[default]
+    Unknown,
+}
+
+impl Sign {
+    /// What is known where one of the two is there.
+    pub(super) fn join(self, other: Self) -> Self {
+        match self == other {
+            true => self,
+            false => Self::Unknown,
+        }
+    }
+}
+
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {

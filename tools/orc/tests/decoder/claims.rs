@@ -71,6 +71,8 @@ pub fn disagreement(ours: &Insn, theirs: &Instruction) -> Option<String> {
             theirs.mnemonic() == Mnemonic::Movk && is(theirs, 0, to) && theirs.op(1) == chunk
         }
         Step::Sign(reg) => authenticates(theirs, reg),
+        Step::SignReturn => theirs.mnemonic() == Mnemonic::Paciasp,
+        Step::AuthenticateReturn => theirs.mnemonic() == Mnemonic::Autiasp,
         Step::Access(access) => return accesses(&access, theirs),
     };
     let returns_to = |reg| match theirs.op(0) {

@@ -20,6 +20,7 @@ fn frame(offset: u32) -> Rule {
         },
         sp: StackPointer::Exact,
         return_address: Location::Register,
+        signed: None,
         caller_fp: Location::Register,
         x29: X29::Caller,
         patch_site: false,

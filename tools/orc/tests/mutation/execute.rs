@@ -15,7 +15,9 @@ use crate::memory::{general, Machine, Value};
 pub fn execute(insn: &Instruction, machine: &mut Machine) {
     if let Some(memory) = Memory::of(insn, machine) {
         access(insn, &memory, machine);
-    } else if !is_authentication(insn.mnemonic()) {
+    } else if is_authentication(insn.mnemonic()) {
+        authenticate(insn, machine);
+    } else {
         match computed(insn, machine) {
             Some(value) => machine.write(insn.op_register(0), value),
             None => scramble_written(insn, machine),
@@ -35,6 +37,20 @@ pub fn scramble_written(insn: &Instruction, machine: &mut Machine) {
 
 fn writes(access: OpAccess) -> bool {
     !matches!(access, OpAccess::None | OpAccess::Read | OpAccess::CondRead)
+}
+
+fn authenticate(insn: &Instruction, machine: &mut Machine) {
+    match insn.mnemonic() {
+        Mnemonic::Paciasp => machine.authenticate(true),
+        Mnemonic::Autiasp => machine.authenticate(false),
+        _ => {
+            let info = instruction_info(insn);
+            let written = info.used_registers().iter().filter(|u| writes(u.access));
+            for number in written.filter_map(|used| general(used.register)) {
+                machine.authenticate_otherwise(number);
+            }
+        }
+    }
 }
 
 /// A code that is put on a return address is taken off again by the walk.

@@ -181,6 +181,7 @@ fn falsified(row: &Frame, number: usize) -> Option<Frame> {
             StackPointer::Below { least, .. } => *least += 4096,
             _ => return None,
         },
+        6 => row.signed = Some(!row.signed?),
         _ => return None,
     }
     Some(row)
@@ -199,7 +200,7 @@ fn the_oracle_sees_false_rows() {
                 let Some(row) = subject.rows[at] else {
                     continue;
                 };
-                for (number, false_row) in (0..6).filter_map(|n| Some((n, falsified(&row, n)?))) {
+                for (number, false_row) in (0..7).filter_map(|n| Some((n, falsified(&row, n)?))) {
                     subject.rows[at] = Some(false_row);
                     let tally = subject.check(SEED);
                     if tally.wrong.is_empty() {

@@ -60,6 +60,9 @@ const CALLERS: u64 = 1 << 13;
 const SHADOW: u64 = 0xffff_8000_8200_0000;
 const SHADOW_BYTES: usize = 1 << 12;
 
+/// Bits of a return address that stand for a code: by key A and the CFA; another one.
+const BY_CFA: u64 = 1 << 54;
+const OTHERWISE: u64 = 1 << 53;
 const LARGEST_ALLOCA: u64 = 1 << 12;
 
 /// The state of the processor.
@@ -201,7 +204,7 @@ impl Machine {
         let slots = (address & !7..address.saturating_add(len as u64)).step_by(8);
         slots.into_iter().any(|slot| {
             let saved = self.stack.load(slot).map(|(value, _)| value);
-            saved == Some(self.return_address) || saved == Some(self.caller_fp)
+            saved.is_some_and(|saved| self.is_return_address(saved) || saved == self.caller_fp)
         })
     }
 
@@ -225,7 +228,41 @@ impl Machine {
     pub fn is_entry_state(&self, target: usize) -> bool {
         self.sp() == self.cfa
             && self.get(29) == (self.caller_fp, false)
-            && self.get(target) == (self.return_address, false)
+            && self.is_return_address(self.get(target).0)
+            && !self.get(target).1
+    }
+
+    /// Whether a number is the return address, with or without a code.
+    pub fn is_return_address(&self, value: u64) -> bool {
+        value | BY_CFA | OTHERWISE == self.return_address
+    }
+
+    /// Whether a return address has the code that PACIASP gives it at the entry;
+    /// `None` if it has another one.
+    pub fn is_signed(&self, value: u64) -> Option<bool> {
+        match self.return_address ^ value {
+            0 => Some(false),
+            BY_CFA => Some(true),
+            _ => None,
+        }
+    }
+
+    /// `paciasp` (`signs`) and `autiasp`.
+    pub fn authenticate(&mut self, signs: bool) {
+        let (value, tainted) = self.get(30);
+        let is_plain = self.is_signed(value) == Some(!signs) && self.sp() == self.cfa;
+        match is_plain {
+            true => self.set(30, (value ^ BY_CFA, tainted)),
+            false => self.authenticate_otherwise(30),
+        }
+    }
+
+    /// Another instruction that puts a code on a register or takes one off.
+    pub fn authenticate_otherwise(&mut self, number: usize) {
+        let (value, tainted) = self.get(number);
+        if self.is_return_address(value) {
+            self.set(number, (self.return_address ^ OTHERWISE, tainted));
+        }
     }
 }
 

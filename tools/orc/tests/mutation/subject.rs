@@ -145,6 +145,7 @@ fn claimed(function: &Function) -> Vec<Option<Frame>> {
                 CfaBase::Fp => StackPointer::Anywhere,
             },
             return_address: claim.return_address,
+            signed: None,
             caller_fp: claim.caller_fp,
             x29: X29::Other,
             patch_site: false,

@@ -295,17 +295,25 @@ fn is_true(machine: &Machine, row: &Frame, is_claim: bool) -> Result<(), &'stati
     if !is_within(row.sp, cfa.wrapping_sub(machine.sp())) {
         return Err("SP");
     }
-    let holds = |location, register: usize, value: u64| match location {
-        Location::Register => machine.get(register) == (value, false),
-        Location::Slot(below) => {
-            let slot = cfa.wrapping_sub(below.into());
-            is_claim && slot < machine.sp() || machine.slot(slot) == Some((value, false))
-        }
+    let found = |location, register: usize| match location {
+        Location::Register => Some(machine.get(register)),
+        Location::Slot(below) => machine.slot(cfa.wrapping_sub(below.into())),
     };
-    if !holds(row.return_address, 30, machine.return_address) {
-        return Err("return address");
+    let is_popped = |location| match location {
+        Location::Slot(below) => is_claim && cfa.wrapping_sub(below.into()) < machine.sp(),
+        Location::Register => false,
+    };
+    let returned = found(row.return_address, 30).filter(|(_, tainted)| !tainted);
+    let returned = returned.filter(|(value, _)| machine.is_return_address(*value));
+    match returned {
+        Some((value, _)) if row.signed.is_some() && machine.is_signed(value) != row.signed => {
+            return Err("signed");
+        }
+        None if !is_popped(row.return_address) => return Err("return address"),
+        _ => {}
     }
-    if !holds(row.caller_fp, 29, machine.caller_fp) {
+    let is_found = found(row.caller_fp, 29) == Some((machine.caller_fp, false));
+    if !is_found && !is_popped(row.caller_fp) {
         return Err("caller's x29");
     }
     let x29 = machine.get(29);

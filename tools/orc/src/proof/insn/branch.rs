@@ -102,7 +102,9 @@ fn hint(number: u32) -> Step {
     const X16: Reg = Reg::or_sp(16);
     const X17: Reg = Reg::or_sp(17);
     match number {
-        // xpaclri; paciaz, paciasp, pacibz, pacibsp; autiaz, autiasp, …
+        25 => Step::SignReturn,
+        29 => Step::AuthenticateReturn,
+        // xpaclri; paciaz, pacibz, pacibsp; autiaz, autibz, autibsp
         7 | 24..=31 => Step::Sign(Reg::X30),
         // pacia1716, pacib1716, autia1716, autib1716
         8 | 10 | 12 | 14 => Step::Sign(X17),

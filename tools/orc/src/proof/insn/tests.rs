@@ -89,8 +89,8 @@ fn sum(to: Reg, from: Reg, by: Reg, shift: u32, subtract: bool) -> Step {
 #[test]
 fn pointer_authentication_keeps_the_return_address() {
     for (asm, word, reg) in [
-        ("paciasp", 0xd503_233f, X30),
-        ("autiasp", 0xd503_23bf, X30),
+        ("pacibsp", 0xd503_237f, X30),
+        ("autibsp", 0xd503_23ff, X30),
         ("pacia x30, sp", 0xdac1_03fe, X30),
         ("autia x30, sp", 0xdac1_13fe, X30),
         ("xpaclri", 0xd503_20ff, X30),
@@ -106,6 +106,8 @@ fn pointer_authentication_keeps_the_return_address() {
     ] {
         assert_eq!(step(word), Step::Sign(reg), "{asm}");
     }
+    assert_eq!(step(0xd503_233f), Step::SignReturn, "paciasp");
+    assert_eq!(step(0xd503_23bf), Step::AuthenticateReturn, "autiasp");
 }
 
 #[test]

@@ -16,8 +16,11 @@ fn splits_a_row_where_x29_changes() {
         rows(&proof),
         [
             (0, ENTRY),
-            (2, sp(32).record(32).with(X29::Caller)),
-            (3, sp(32).record(32).with(X29::Record(32))),
+            (2, signed(sp(32).record(32).with(X29::Caller), Some(true))),
+            (
+                3,
+                signed(sp(32).record(32).with(X29::Record(32)), Some(true))
+            ),
             (5, ENTRY),
         ]
     );

@@ -5,6 +5,7 @@
 pub const NOP: u32 = 0xd503_201f;
 pub const BTI_C: u32 = 0xd503_245f;
 pub const PACIASP: u32 = 0xd503_233f;
+pub const PACIBSP: u32 = 0xd503_237f;
 pub const AUTIASP: u32 = 0xd503_23bf;
 pub const RET: u32 = 0xd65f_03c0;
 pub const RET_X9: u32 = 0xd65f_0120;
