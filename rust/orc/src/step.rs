@@ -30,6 +30,8 @@ const META_FINAL: u64 = 1;
 const META_PT_REGS: u64 = 2;
 /// Size of `struct frame_record_meta`.
 const META_BYTES: u64 = 24;
+/// Size of a saved register.
+const SLOT_BYTES: u32 = 8;
 /// Size of a frame record.
 const RECORD_BYTES: u64 = 16;
 /// The mode bits of PSTATE, with the one for AArch32.
@@ -320,7 +322,8 @@ impl Bounds {
         self.cfa.checked_sub(u64::from(offset))
     }
 
-    /// The slot at CFA minus `offset`.
+    /// The slot at CFA minus `offset`, which lies in the frame. A return address
+    /// from above it would not make SP go up.
     fn read<M: Machine>(
         &self,
         machine: &mut M,
@@ -328,7 +331,7 @@ impl Bounds {
         offset: u32,
     ) -> Result<u64, Reason> {
         let address = self.below_cfa(offset).ok_or(Reason::SlotOutsideFrame)?;
-        if address < self.floor {
+        if address < self.floor || offset < SLOT_BYTES {
             return Err(Reason::SlotOutsideFrame);
         }
         stacks.read(machine, address)

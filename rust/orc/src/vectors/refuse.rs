@@ -272,6 +272,13 @@ pub(super) const VECTORS: &[Vector] = &[
     pc: FP_ONLY, sp: WORKER_SP, fp: WORKER_SP - 16, words: [], SlotOutsideFrame },
     stops_at! { "refuses_slot_that_is_no_word", pc: ODD_SLOT, SlotOutsideFrame },
     Vector {
+        name: "refuses_slot_at_the_cfa",
+        start: State::switched_out(after_call(HIGH_SLOT), WORKER_SP - 32, 0),
+        frames: &[after_call(HIGH_SLOT)],
+        verdict: stop(Reason::SlotOutsideFrame, 0, after_call(HIGH_SLOT)),
+        ..BLOCKED
+    },
+    Vector {
         name: "refuses_slot_above_stack",
         start: State::switched_out(after_call(HIGH_SLOT), TASK.high - 32, 0),
         frames: &[after_call(HIGH_SLOT)],
