@@ -14,6 +14,7 @@
 mod bpf_trampoline;
 mod follow;
 mod refuse;
+mod refuse_more;
 mod refuse_tracing;
 mod shadow;
 pub mod text;
@@ -100,6 +101,7 @@ pub fn all() -> impl Iterator<Item = &'static Vector> {
         follow::VECTORS,
         bpf_trampoline::VECTORS,
         refuse::VECTORS,
+        refuse_more::VECTORS,
         refuse_tracing::VECTORS,
         shadow::VECTORS,
     ]

@@ -3,7 +3,7 @@
 //! The text and the stacks of the synthetic tasks.
 //!
 //! Functions stand 0x100 apart. A call in one is at +0x20, so it returns to +0x24. At
-//! +0x40 there is no call.
+//! +0x40 there is no call, nor up to +0x54, where there are other branches.
 
 use crate::bpf;
 use crate::machine::{StackRange, State};
@@ -57,6 +57,8 @@ pub const NO_RECORD: u64 = TEXT + 0x1900;
 pub const TRACED: u64 = TEXT + 0x1a00;
 /// `ftrace_caller`, with rows from where it has stored both records.
 pub const FTRACE_CALLER: u64 = TEXT + 0x1b00;
+/// The same, with a larger frame than `struct __arch_ftrace_regs` and the records.
+pub const FTRACE_CALLER_LARGE: u64 = TEXT + 0x1b80;
 /// The same, with rows that give the next record in place of the caller's x29.
 pub const FTRACE_CALLER_CHAIN: u64 = TEXT + 0x1c00;
 /// The same, with nothing known of x29.
@@ -319,6 +321,13 @@ fn frame(function: u64, offset: u64) -> Result<Frame, Reason> {
         // Not as it is at the callsite.
         TRACED if offset < 12 => usual(32, 8),
         TRACED => usual(32, offset.saturating_sub(12)),
+        FTRACE_CALLER if offset >= 0x80 => Frame {
+            cfa: Cfa {
+                base: CfaBase::Sp,
+                offset: 112 + 32 + 16,
+            },
+            ..ftrace_caller(16)
+        },
         FTRACE_CALLER => ftrace_caller(16),
         FTRACE_CALLER_CHAIN if offset >= 0x80 => Frame {
             x29: X29::Other,
@@ -369,8 +378,13 @@ fn slow_prologue(offset: u64) -> Frame {
 /// and where the boot CPU was.
 pub(super) const fn instruction(pc: u64) -> Option<u32> {
     match (pc & !0xff, pc & 0xff) {
-        (BOOT_ENTRY, _) => None,
+        (BOOT_ENTRY, _) | (NO_RECORD, NO_CALL) => None,
         (_, NO_CALL) => Some(0xd503_201f),  // nop
+        (_, 0x44) => Some(0x17ff_ff00),     // b
+        (_, 0x48) => Some(0xd61f_0100),     // br x8
+        (_, 0x4c) => Some(0xd71f_0909),     // braa x8, x9
+        (_, 0x50) => Some(0xd61f_0d1f),     // brabz x8
+        (_, 0x54) => Some(0xd65f_03c0),     // ret
         (_, BPF_CALL) => Some(0xd65f_0140), // ret x10
         (_, BPF_NO_CALL) => Some(0xd65f_0140),
         (_, 0x58) => Some(0x1000_005e),    // adr x30, .+8
