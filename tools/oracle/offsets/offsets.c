@@ -28,7 +28,8 @@ OFFSET(kretprobe_fp, struct kretprobe_instance, fp);
 #ifdef CONFIG_BPF_JIT
 OFFSET(ksym_start, struct bpf_ksym, start);
 OFFSET(ksym_end, struct bpf_ksym, end);
-OFFSET(ksym_prog, struct bpf_ksym, prog);
+OFFSET(ksym_entry_end, struct bpf_ksym, entry_end);
+OFFSET(ksym_callsite, struct bpf_ksym, callsite);
 OFFSET(ksym_fp_start, struct bpf_ksym, fp_start);
 OFFSET(ksym_fp_end, struct bpf_ksym, fp_end);
 OFFSET(ksym_frame_size, struct bpf_ksym, frame_size);

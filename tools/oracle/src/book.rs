@@ -96,6 +96,7 @@ pub struct Book {
     texts: Vec<Arc<Text>>,
     rows: Vec<Row>,
     numbers: HashMap<Row, u16>,
+    trampolines: Vec<(u64, u64)>,
     damage: Damage,
     /// The text that is entry code where it has no row.
     entry_text: (u64, u64),
@@ -170,11 +171,23 @@ impl Book {
         }
     }
 
-    /// Adds text all of which has this row.
-    pub fn add_uniform(&mut self, start: u64, bytes: u64, row: Row) {
-        let number = self.number(row);
-        let rows = vec![number; (bytes / 4) as usize];
+    /// Adds text with the row that `row` gives for an offset in it.
+    pub fn add_by(&mut self, start: u64, bytes: u64, row: impl Fn(u64) -> Row) {
+        let rows = (0..bytes / 4).map(|number| self.number(self.damage.row(row(4 * number))));
+        let rows = rows.collect();
         self.texts.push(Arc::new(Text { start, rows }));
+    }
+
+    /// Notes a BPF trampoline that a function's entry calls.
+    pub fn add_trampoline(&mut self, start: u64, end: u64) {
+        self.trampolines.push((start, end));
+    }
+
+    /// Whether this address is in one.
+    pub fn is_trampoline(&self, pc: u64) -> bool {
+        self.trampolines
+            .iter()
+            .any(|(start, end)| (*start..*end).contains(&pc))
     }
 
     /// Forgets text at or above `low` and below `high`.

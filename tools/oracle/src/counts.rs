@@ -3,6 +3,7 @@
 //! What was judged, counted, and the report of it.
 
 use crate::image::Image;
+use crate::inject::{Fault, Taken};
 
 use orc::reason::Reason;
 use std::collections::{BTreeMap, HashMap};
@@ -13,8 +14,8 @@ use std::fmt::Write;
 pub enum Outcome {
     /// Reliable, and right.
     Right,
-    /// Reliable, and wrong.
-    Wrong,
+    /// Reliable, and wrong, when asked at this PC.
+    Wrong(u64),
     /// Unreliable, because of this PC.
     Refused(Reason, u64),
     /// Not asked.
@@ -68,6 +69,8 @@ pub struct Counts {
     pub records: [u64; 3],
     /// Ends of frames that were not as their traces said, by kind.
     pub ends: BTreeMap<&'static str, u64>,
+    /// Words changed, and how the walk took it.
+    pub faults: BTreeMap<(Fault, Taken), u64>,
     /// Events seen.
     pub events: BTreeMap<&'static str, u64>,
 }
@@ -82,6 +85,11 @@ impl Counts {
         self.cells.push((outcome, Cell::default()));
         self.numbers.insert(outcome, number);
         number
+    }
+
+    /// Whether there was this outcome before.
+    pub fn knows(&self, outcome: Outcome) -> bool {
+        self.numbers.contains_key(&outcome)
     }
 
     /// Points that have the outcome of a cell.
@@ -107,6 +115,9 @@ impl Counts {
         for (name, count) in &other.ends {
             *self.ends.entry(name).or_default() += count;
         }
+        for (fault, count) in &other.faults {
+            *self.faults.entry(*fault).or_default() += count;
+        }
         for (name, count) in &other.events {
             *self.events.entry(name).or_default() += count;
         }
@@ -119,7 +130,7 @@ impl Counts {
         for (outcome, cell) in &self.cells {
             let kind = match outcome {
                 Outcome::Right => 0,
-                Outcome::Wrong => 1,
+                Outcome::Wrong(_) => 1,
                 Outcome::Refused(..) => 2,
                 Outcome::NotJudged(_) => 3,
             };
@@ -178,7 +189,11 @@ impl Counts {
             share(right[1], can)
         );
         let _ = writeln!(out, "not judged         {}", sum(not));
+        let mut wrong_in: BTreeMap<String, u64> = BTreeMap::new();
         for (outcome, cell) in &self.cells {
+            if let Outcome::Wrong(pc) = outcome {
+                *wrong_in.entry(function(image, *pc)).or_default() += sum(cell.points);
+            }
             if let Outcome::NotJudged(why) = outcome {
                 let _ = writeln!(out, "    {:>12} {}", sum(cell.points), why.name());
             }
@@ -212,12 +227,17 @@ impl Counts {
         out
     }
 
+    fn taken(&self, fault: Fault) -> [u64; 3] {
+        [Taken::Wrong, Taken::Refused, Taken::Harmless]
+            .map(|taken| self.faults.get(&(fault, taken)).copied().unwrap_or(0))
+    }
+
     fn switched(&self, out: &mut String) {
         let mut sums = BTreeMap::new();
         for (outcome, count) in &self.switched_out {
             let name = match outcome {
                 Outcome::Right => "right",
-                Outcome::Wrong => "wrong",
+                Outcome::Wrong(_) => "wrong",
                 Outcome::Refused(reason, _) => reason.name(),
                 Outcome::NotJudged(why) => why.name(),
             };
@@ -266,11 +286,15 @@ impl Counts {
             out,
             "\"switched_right\":{},\"switched_wrong\":{},\"switched_refused\":{},",
             blocked(|outcome| *outcome == Outcome::Right),
-            blocked(|outcome| *outcome == Outcome::Wrong),
+            blocked(|outcome| matches!(outcome, Outcome::Wrong(_))),
             blocked(|outcome| matches!(outcome, Outcome::Refused(..)))
         );
         for (name, count) in self.ends.iter().chain(&self.events) {
             let _ = write!(out, "\"{name}\":{count},");
+        }
+        for fault in Fault::ALL {
+            let [wrong, refused, harmless] = self.taken(fault);
+            let _ = write!(out, "\"{}\":[{wrong},{refused},{harmless}],", fault.name());
         }
         out.push_str("\"refusals\":[");
         for (number, (count, can, reason, name)) in self.refusals(image).iter().enumerate() {

@@ -14,7 +14,9 @@ pub type Error = Box<dyn std::error::Error>;
 /// `vmlinux.unstripped` and the headers that its build has generated.
 pub struct Image {
     symbols: HashMap<String, u64>,
-    functions: Vec<(u64, u64, String)>,
+    functions: Vec<Symbol>,
+    /// Symbols without a size.
+    labels: Vec<Symbol>,
     offsets: HashMap<String, u64>,
     /// The table of vmlinux.
     pub table: Vec<u8>,
@@ -32,17 +34,24 @@ impl Image {
         let elf = object::File::parse(&*bytes)?;
         let mut symbols = HashMap::new();
         let mut functions = Vec::new();
+        let mut labels = Vec::new();
         for symbol in elf.symbols() {
             let Ok(name) = symbol.name() else { continue };
             if name.is_empty() || name.starts_with('$') {
                 continue;
             }
             symbols.entry(name.to_owned()).or_insert(symbol.address());
-            if symbol.kind() == SymbolKind::Text {
-                functions.push((symbol.address(), symbol.size(), name.to_owned()));
+            // Assembly that follows no conventions has symbols without a type.
+            if matches!(symbol.kind(), SymbolKind::Text | SymbolKind::Unknown) {
+                let list = match symbol.size() {
+                    0 => &mut labels,
+                    _ => &mut functions,
+                };
+                list.push((symbol.address(), symbol.size(), name.to_owned()));
             }
         }
         functions.sort();
+        labels.sort();
         let table = elf
             .section_by_name(".orc_unwind")
             .ok_or("vmlinux has no section .orc_unwind")?
@@ -51,6 +60,7 @@ impl Image {
         let mut image = Self {
             symbols,
             functions,
+            labels,
             offsets: offsets(&build.join("include/generated/asm-offsets.h"))?,
             table,
             text: (0, 0),
@@ -91,13 +101,24 @@ impl Image {
 
     /// `function+0x10`, for people; also what a function is counted by.
     pub fn name(&self, pc: u64) -> (String, u64) {
-        let at = self.functions.partition_point(|(start, ..)| *start <= pc);
-        match at.checked_sub(1).and_then(|at| self.functions.get(at)) {
-            Some((start, size, name)) if pc - start < (*size).max(4) => (name.clone(), pc - start),
-            _ => (String::new(), pc),
+        let before = |list: &[Symbol]| {
+            let at = list.partition_point(|(start, ..)| *start <= pc);
+            at.checked_sub(1).and_then(|at| list.get(at)).cloned()
+        };
+        let (start, end) = self.text;
+        if !(start..end).contains(&pc) {
+            return (String::new(), pc);
+        }
+        match before(&self.functions).filter(|(start, size, _)| pc - start < *size) {
+            Some((start, _, name)) => (name, pc - start),
+            None => before(&self.labels)
+                .map_or((String::new(), pc), |(start, _, name)| (name, pc - start)),
         }
     }
 }
+
+/// Address, size and name.
+type Symbol = (u64, u64, String);
 
 fn offsets(path: &Path) -> Result<HashMap<String, u64>, Error> {
     let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;

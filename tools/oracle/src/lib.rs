@@ -5,7 +5,9 @@
 //! * `truth.rs`: the call stack of a task, from calls, returns and exceptions;
 //!   `decode.rs`: which instructions are these.
 //! * `book.rs`, `machine.rs`, `memory.rs`: what the walk is given.
-//! * `judge.rs`: walk and truth compared; `counts.rs`: the report.
+//! * `judge.rs`: walk and truth compared; `memo.rs`, `reads.rs`: without walking all
+//!   of a stack each time; `inject.rs`: the same with words changed; `counts.rs`: the
+//!   report.
 //! * `vcpu.rs`: one CPU; `shared.rs`, `image.rs`: what all CPUs share.
 //! * `plugin.rs`, `ffi.rs`, `registers.rs`: QEMU.
 
@@ -15,13 +17,15 @@ mod decode;
 #[cfg(not(test))]
 mod ffi;
 mod image;
+mod inject;
 mod judge;
 mod machine;
-#[cfg(not(feature = "before"))]
+#[cfg_attr(feature = "before", path = "memo_before.rs")]
 mod memo;
 mod memory;
 #[cfg(not(test))]
 mod plugin;
+mod reads;
 mod recover;
 #[cfg(not(test))]
 mod registers;

@@ -5,8 +5,9 @@
 use crate::book::Book;
 #[cfg(not(feature = "before"))]
 use crate::book::NOT_TEXT;
-use crate::memo::Reads;
+use crate::inject::Changes;
 use crate::memory::Space;
+use crate::reads::Reads;
 use crate::recover::{Kept, Layout};
 
 #[cfg(not(feature = "before"))]
@@ -42,6 +43,8 @@ pub struct Target<'a> {
     pub task: u64,
     /// Fixed addresses.
     pub places: Places,
+    /// What is changed in its memory, and noted of it.
+    pub changes: Option<&'a Changes>,
     /// What the walk has used of the addresses that tracers keep.
     pub kept: Kept,
 }
@@ -65,6 +68,9 @@ impl Machine for Target<'_> {
 
     fn read(&mut self, address: u64) -> Option<u64> {
         self.reads.add(address);
+        if let Some(changes) = self.changes {
+            return changes.read(self.space, address);
+        }
         self.space.read(address)
     }
 
@@ -103,6 +109,11 @@ impl Machine for Target<'_> {
             BRK_KPROBE => self.book.original(pc),
             word => Some(word),
         }
+    }
+
+    #[cfg(not(feature = "before"))]
+    fn is_bpf_trampoline(&mut self, pc: u64) -> bool {
+        self.book.is_trampoline(pc)
     }
 
     #[cfg(not(feature = "before"))]

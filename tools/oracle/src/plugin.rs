@@ -242,11 +242,13 @@ fn prepare(insn: *mut Insn, pc: u64, shared: &Shared) {
         // SAFETY: the last argument is a number.
         unsafe { exec(insn, on_vector, true, (pc & 0x7ff) as *mut c_void) };
     }
-    let hooks: [(u64, ffi::ExecCb); 4] = [
+    let hooks: [(u64, ffi::ExecCb); 6] = [
         (shared.switch.0, on_switch),
         (shared.ftrace_caller, on_ftrace_caller),
         (shared.module_hooks.0, on_module),
         (shared.module_hooks.1, on_module_gone),
+        (shared.bpf_hooks.0, on_bpf),
+        (shared.bpf_hooks.1, on_bpf_gone),
     ];
     for (at, hook) in hooks {
         if at == pc {
@@ -378,6 +380,18 @@ extern "C" fn on_module_gone(number: c_uint, _data: *mut c_void) {
     if let Some(vcpu) = vcpu(number) {
         let module = vcpu.register(Reg::X(0));
         shared().module_unloaded(module);
+    }
+}
+
+extern "C" fn on_bpf(number: c_uint, _data: *mut c_void) {
+    if let Some(vcpu) = vcpu(number) {
+        vcpu.bpf(true);
+    }
+}
+
+extern "C" fn on_bpf_gone(number: c_uint, _data: *mut c_void) {
+    if let Some(vcpu) = vcpu(number) {
+        vcpu.bpf(false);
     }
 }
 

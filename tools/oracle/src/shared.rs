@@ -4,6 +4,7 @@
 //! that do not run.
 
 use crate::book::{Book, Damage};
+use crate::decode::{flow, Flow};
 use crate::image::{Error, Image};
 use crate::machine::Places;
 use crate::memory::{Ram, Space};
@@ -18,8 +19,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use orc::bpf;
 use orc::machine::RegsLayout;
+use orc::reason::Reason;
 use orc::rule::{Frame, Rule};
+use std::num::NonZero;
 
 /// Start and end of a piece of text.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,6 +49,20 @@ pub struct Offsets {
     pub irq_stack_ptr: u64,
     /// Size of `struct __arch_ftrace_regs`, and where `pc` is in it.
     pub ftrace_regs: (u64, u64),
+    /// `struct bpf_ksym`.
+    pub ksyms: Ksyms,
+}
+
+/// Places in `struct bpf_ksym`.
+#[derive(Clone, Copy, Debug)]
+pub struct Ksyms {
+    start: u64,
+    end: u64,
+    entry_end: u64,
+    callsite: u64,
+    fp_start: u64,
+    fp_end: u64,
+    frame_size: u64,
 }
 
 /// What the plugin was started with.
@@ -83,8 +101,12 @@ pub struct Shared {
     pub ftrace_caller: u64,
     /// `unwind_orc_module_finalize()` and `unwind_orc_module_cleanup()`, or zero.
     pub module_hooks: (u64, u64),
+    /// `bpf_ksym_add()` and `bpf_ksym_del()`, or zero.
+    pub bpf_hooks: (u64, u64),
     /// The vectors, those against branch history injection too.
     pub vectors: [Text; 2],
+    /// Addresses after the calls of vmlinux.
+    pub calls: Vec<u64>,
     /// Seed.
     pub seed: u64,
     /// Where reports go.
@@ -136,6 +158,7 @@ impl Shared {
                 per_cpu_offset: image.symbol("__per_cpu_offset")?,
                 irq_stack_ptr: image.symbol("irq_stack_ptr")?,
                 ftrace_regs: (image.offset("FREGS_SIZE")?, image.offset("FREGS_PC")?),
+                ksyms: ksyms(&options.offsets)?,
             },
             switch: Text(switch, switch_end),
             ret_from_fork: image.symbol("ret_from_fork")?,
@@ -144,7 +167,12 @@ impl Shared {
                 image.find("unwind_orc_module_finalize").unwrap_or(0),
                 image.find("unwind_orc_module_cleanup").unwrap_or(0),
             ),
+            bpf_hooks: (
+                image.find("bpf_ksym_add").unwrap_or(0),
+                image.find("bpf_ksym_del").unwrap_or(0),
+            ),
             vectors: [Text(vectors, vectors + 0x800), Text(hardened, hardened_end)],
+            calls: calls(&image),
             seed: options.seed,
             book: Mutex::new(Arc::new(book)),
             chains: Mutex::default(),
@@ -220,7 +248,7 @@ impl Shared {
             }
             // Branches that leave everything as it is: see collect_plts() of the kernel.
             for (address, size) in plts {
-                book.add_uniform(address, size, Ok(Rule::Frame(Frame::ENTRY)));
+                book.add_by(address, size, |_| Ok(Rule::Frame(Frame::ENTRY)));
                 ranges.push((address, address + size));
             }
         });
@@ -237,6 +265,56 @@ impl Shared {
                 }
             });
         }
+    }
+
+    /// `bpf_ksym_add(ksym)` is entered: a program or a trampoline has been made.
+    pub fn bpf_added(&self, space: &mut Space, ksym: u64) -> Option<()> {
+        let ksyms = &self.offsets.ksyms;
+        let start = space.read(ksym + ksyms.start)?;
+        let end = space.read(ksym + ksyms.end)?;
+        let [entry_end, fp_start, fp_end, frame_size] = [
+            ksyms.entry_end,
+            ksyms.fp_start,
+            ksyms.fp_end,
+            ksyms.frame_size,
+        ]
+        .map(|offset| space.read32(ksym + offset));
+        let frame_size = NonZero::new(frame_size?);
+        let callsite =
+            space.read32(ksym + (ksyms.callsite & !3))? >> (8 * (ksyms.callsite & 3)) & 0xff != 0;
+        let body = match callsite {
+            #[cfg(not(feature = "before"))]
+            true => bpf::trampoline(frame_size),
+            #[cfg(feature = "before")]
+            true => Err(Reason::BpfOther),
+            false => bpf::body(frame_size),
+        };
+        let size = end.checked_sub(start).filter(|size| *size < 1 << 24)?;
+        let (entry_end, fp_start, fp_end) = (entry_end?.into(), fp_start?.into(), fp_end?.into());
+        self.change_book(|book| {
+            book.remove(start, end);
+            book.add_by(start, size, |offset| {
+                if offset < entry_end {
+                    Ok(Rule::Frame(Frame::ENTRY))
+                } else if offset < fp_start || offset >= fp_end {
+                    Err(Reason::BpfOther)
+                } else {
+                    body
+                }
+            });
+            if callsite {
+                book.add_trampoline(start + fp_start, start + fp_end);
+            }
+        });
+        Some(())
+    }
+
+    /// `bpf_ksym_del(ksym)` is entered.
+    pub fn bpf_gone(&self, space: &mut Space, ksym: u64) -> Option<()> {
+        let start = space.read(ksym + self.offsets.ksyms.start)?;
+        let end = space.read(ksym + self.offsets.ksyms.end)?;
+        self.change_book(|book| book.remove(start, end));
+        Some(())
     }
 
     /// Whether two addresses are in one function of vmlinux.
@@ -288,6 +366,33 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex
         .lock()
         .unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+fn calls(image: &Image) -> Vec<u64> {
+    let words = image.code.chunks_exact(4).enumerate();
+    let calls = words.filter(|(_, word)| {
+        let word = word
+            .first_chunk()
+            .map_or(0, |word| u32::from_le_bytes(*word));
+        flow(word) == Flow::Call
+    });
+    calls
+        .map(|(number, _)| image.text.0 + 4 * number as u64 + 4)
+        .collect()
+}
+
+fn ksyms(path: &Path) -> Result<Ksyms, Error> {
+    let numbers = crate::image::variables(path)?;
+    let get = |name: &str| numbers.get(name).copied().unwrap_or(0);
+    Ok(Ksyms {
+        start: get("oracle_ksym_start"),
+        end: get("oracle_ksym_end"),
+        entry_end: get("oracle_ksym_entry_end"),
+        callsite: get("oracle_ksym_callsite"),
+        fp_start: get("oracle_ksym_fp_start"),
+        fp_end: get("oracle_ksym_fp_end"),
+        frame_size: get("oracle_ksym_frame_size"),
+    })
 }
 
 /// Structures that an object file of the kernel's build describes.

@@ -56,7 +56,9 @@ pub enum Returned {
     Frame,
     /// Was a jump: nothing has ended.
     Jump,
-    /// Ended frames that never went on.
+    /// Ended the innermost frame, and control went elsewhere.
+    Diverted(Abnormal),
+    /// Ended frames that never go on, and the one that they were called from.
     Skipped(Abnormal),
 }
 
@@ -156,7 +158,7 @@ impl Chain {
             true => {
                 let frame = self.frames.pop();
                 frame.map_or(Returned::Jump, |frame| {
-                    Returned::Skipped(Abnormal { frame, target })
+                    Returned::Diverted(Abnormal { frame, target })
                 })
             }
             false => Returned::Jump,
@@ -226,7 +228,7 @@ mod tests {
         chain.call(0x208, 0x1000, 0x1010, 0);
         let ended = chain.ret(0x900, 0x1000, false);
         assert!(
-            matches!(ended, Returned::Skipped(Abnormal { frame, target: 0x900 }) if frame.pc == 0x208)
+            matches!(ended, Returned::Diverted(Abnormal { frame, target: 0x900 }) if frame.pc == 0x208)
         );
         assert_eq!(chain.ret(0x104, 0x1000, true), Returned::Frame);
         assert!(chain.frames().is_empty());

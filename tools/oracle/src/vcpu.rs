@@ -5,22 +5,28 @@
 use crate::book::Book;
 use crate::counts::{Counts, Outcome, Why};
 use crate::decode::{ALL, DAIF, FP, LR, SP};
+use crate::inject::{Changes, Fault, Random, Taken, Words};
 use crate::judge::{entries, judge, records, truth, Judged};
 use crate::machine::{strip_pac, Places, Target};
-use crate::memo::{Memos, Reads};
+use crate::memo::Memos;
 use crate::memory::Space;
 use crate::plugin::linked;
+use crate::reads::Reads;
 use crate::recover::Kept;
 use crate::registers::{Reg, Registers};
 use crate::shared::{shared, Shared};
-use crate::truth::{Abnormal, Chain, Kind, Returned};
+use crate::truth::{Abnormal, Chain, Frame, Kind, Returned};
 
 use orc::machine::{RegsLayout, StackRange, State};
+use orc::reason::Reason;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 /// In a mask of changes: memory that no callback told of.
 pub const MEMORY: u8 = 0x40;
+
+/// Ends of frames that were not as traces had said: a failure.
+const ELSEWHERE: &str = "elsewhere";
 
 /// Neighbouring instructions with one row, between which nothing changes.
 pub struct Segment {
@@ -69,6 +75,7 @@ pub struct Vcpu {
     /// The last that was counted.
     counted: (u64, u32, usize),
     walks: u64,
+    random: Random,
     reliable: u64,
     /// The counts.
     pub counts: Counts,
@@ -84,6 +91,7 @@ macro_rules! target {
             stacks: &$cpu.stacks[..$stacks],
             task: $cpu.task,
             places: $cpu.places,
+            changes: None,
             kept: Kept::default(),
         }
     };
@@ -121,6 +129,7 @@ impl Vcpu {
             cell,
             counted: (0, 0, cell),
             walks: 0,
+            random: Random::new(shared.seed.wrapping_mul(0x9e37_79b9) + u64::from(number)),
             reliable: 0,
             counts,
         }
@@ -294,11 +303,35 @@ impl Vcpu {
         if let Some(why) = self.not_judged(pc) {
             return Outcome::NotJudged(why);
         }
-        let state = State::interrupted(pc, self.sp, self.fp, self.lr);
-        match self.verdict(state) {
-            Outcome::Refused(_, pc) if self.is_init_text(pc) => Outcome::NotJudged(Why::InitText),
-            outcome => outcome,
+        if self.stacks[1].low == 0 {
+            self.stacks[1] = self.irq_stack();
         }
+        let state = State::interrupted(pc, self.sp, self.fp, self.lr);
+        let outcome = self.verdict(state);
+        match outcome {
+            Outcome::Refused(_, pc) if self.is_init_text(pc) => {
+                return Outcome::NotJudged(Why::InitText)
+            }
+            Outcome::Refused(reason, pc) if !self.counts.knows(outcome) => {
+                self.report_refused(state, reason, pc);
+            }
+            _ => {}
+        }
+        outcome
+    }
+
+    /// The first of a kind.
+    fn report_refused(&mut self, state: State, reason: Reason, pc: u64) {
+        let shared = shared();
+        let entries = entries(&mut target!(self, 3), state);
+        let truth = truth(state, &self.chain, self.places.kept.trampoline);
+        shared.say(&format!(
+            "REFUSED {} at {}\n  walk  {}\n  truth {}\n",
+            reason.name(),
+            shared.names(&[pc]),
+            shared.names(&entries),
+            shared.names(&truth)
+        ));
     }
 
     fn is_init_text(&self, pc: u64) -> bool {
@@ -385,7 +418,7 @@ impl Vcpu {
             Some(Judged::Wrong) | None => return self.whole(state, 3),
         };
         // A sample, to see that what is remembered is what a walk says.
-        if self.walks % 1024 == 0 {
+        if self.walks % 256 == 0 {
             *self
                 .counts
                 .events
@@ -393,18 +426,44 @@ impl Vcpu {
                 .or_default() += 1;
             let whole = self.whole(state, 3);
             if whole != outcome {
-                *self
-                    .counts
-                    .ends
-                    .entry("remembered verdicts that were not those of whole walks")
-                    .or_default() += 1;
+                *self.counts.ends.entry("differing").or_default() += 1;
                 shared().say(&format!(
                     "MEMO {state:x?} remembered {outcome:x?} whole {whole:x?}\n"
                 ));
             }
+            if whole == Outcome::Right && self.walks % 2048 == 0 {
+                self.inject(state);
+            }
             return whole;
         }
         outcome
+    }
+
+    /// The same walk with words of the stack changed, once for each kind of fault.
+    fn inject(&mut self, state: State) {
+        let trampoline = self.places.kept.trampoline;
+        let (changes, stacks, text) = (Changes::default(), self.stacks, shared().image.text);
+        let mut target = target!(self, 3);
+        target.changes = Some(&changes);
+        entries(&mut target, state);
+        let words = Words::new(
+            changes.take_read(),
+            |value| stacks.iter().any(|stack| stack.contains(value, 8)),
+            |value| (text.0..text.1).contains(&strip_pac(value)),
+        );
+        for fault in Fault::ALL {
+            let Some(changes) = words.change(fault, &mut self.random, &shared().calls) else {
+                continue;
+            };
+            let mut target = target!(self, 3);
+            target.changes = Some(&changes);
+            let taken = match judge(&mut target, state, &self.chain, trampoline) {
+                Judged::Right => Taken::Harmless,
+                Judged::Wrong => Taken::Wrong,
+                Judged::Refused(..) => Taken::Refused,
+            };
+            *self.counts.faults.entry((fault, taken)).or_default() += 1;
+        }
     }
 
     /// The verdict of a whole walk. A task that does not run has no stack but its own.
@@ -426,8 +485,10 @@ impl Vcpu {
             Judged::Wrong => {
                 target.kept = Kept::default();
                 let entries = entries(&mut target, state);
-                self.report_wrong(state, &entries);
-                Outcome::Wrong
+                if !self.counts.knows(Outcome::Wrong(state.pc)) {
+                    self.report_wrong(state, &entries);
+                }
+                Outcome::Wrong(state.pc)
             }
         }
     }
@@ -483,19 +544,43 @@ impl Vcpu {
         match self.chain.ret(target, self.sp, register == 30) {
             Returned::Frame | Returned::Jump => self.memos.truncate(self.chain.frames().len()),
             Returned::Skipped(abnormal) => self.skipped(&abnormal),
+            Returned::Diverted(abnormal) => self.diverted(&abnormal),
+        }
+    }
+
+    /// A function that ftrace held up goes on elsewhere.
+    fn diverted(&mut self, abnormal: &Abnormal) {
+        self.memos.truncate(self.chain.frames().len());
+        let name = "functions that went on elsewhere, as their traces said";
+        *self.counts.events.entry(name).or_default() += 1;
+        self.check_end(&abnormal.frame, abnormal.target);
+    }
+
+    /// A frame has ended: it must go on where traces have said.
+    fn check_end(&mut self, frame: &Frame, target: u64) {
+        if target == frame.diverted.unwrap_or(frame.pc) {
+            return;
+        }
+        *self.counts.ends.entry(ELSEWHERE).or_default() += 1;
+        let judged = self.reliable - frame.judged;
+        if shared().may_report() {
+            shared().say(&format!(
+                "ELSEWHERE {} went to {} after {judged} reliable points\n",
+                shared().names(&[frame.diverted.unwrap_or(frame.pc)]),
+                shared().names(&[target])
+            ));
         }
     }
 
     fn skipped(&mut self, abnormal: &Abnormal) {
         self.memos.truncate(self.chain.frames().len());
-        let judged = self.reliable - abnormal.frame.judged;
-        let name = "frames that another function returned for";
-        *self.counts.ends.entry(name).or_default() += 1;
+        let name = "functions that a trampoline returned for";
+        *self.counts.events.entry(name).or_default() += 1;
         if shared().may_explain() {
             shared().say(&format!(
-                "END {} went to {} after {judged} reliable points\n",
+                "SKIPPED {} for {}\n",
                 shared().names(&[abnormal.frame.pc]),
-                shared().names(&[abnormal.frame.diverted.unwrap_or(0), abnormal.target])
+                shared().names(&[abnormal.target])
             ));
         }
     }
@@ -560,39 +645,39 @@ impl Vcpu {
                 .entry("eret with calls unfinished")
                 .or_default() += 1;
         }
+        self.check_end(&frame, target);
         if target != frame.pc {
-            self.diverted(&frame, target);
+            self.resumed_elsewhere(&frame, target);
         }
     }
 
     /// An exception returns to another instruction than it came from: a probe has
     /// executed that instruction, or it was mended.
-    fn diverted(&mut self, frame: &crate::truth::Frame, target: u64) {
+    fn resumed_elsewhere(&mut self, frame: &Frame, target: u64) {
         let shared = shared();
-        // SP and x29 are as they were: what the kernel does to them, it does not undo.
+        let is_other = |pc| shared.image.name(pc).0.is_empty();
         let returns = self
             .chain
             .top()
             .is_some_and(|top| top.kind == Kind::Call && top.pc == target && top.sp == frame.sp);
         let name = if returns {
             self.chain.ret(target, frame.sp, true);
-            "eret that returned"
-        } else if self.registers.read(Reg::X30) == frame.pc + 4
-            && !shared.same_function(frame.pc, target)
-            && frame.lr != frame.pc + 4
-        {
+            "exceptions after which a function had returned"
+        } else if frame.linked == Some(frame.pc + 4) && frame.lr != frame.pc + 4 {
             self.chain
                 .call(frame.pc + 4, frame.sp, frame.fp, self.reliable);
-            "eret that called"
+            "exceptions after which a function was called"
         } else if shared.same_function(frame.pc, target) {
-            "eret within the function"
+            "exceptions after which a function went on elsewhere in itself"
+        } else if is_other(frame.pc) || is_other(target) {
+            "exceptions after which a slot was executed, or left"
         } else {
-            "eret elsewhere"
+            "exceptions after which another function went on"
         };
-        *self.counts.ends.entry(name).or_default() += 1;
-        if name == "eret elsewhere" && shared.may_explain() {
+        *self.counts.events.entry(name).or_default() += 1;
+        if shared.may_explain() {
             shared.say(&format!(
-                "ERET {} to {}\n",
+                "RESUMED {} at {}: {name}\n",
                 shared.names(&[frame.pc]),
                 shared.names(&[target])
             ));
@@ -620,6 +705,22 @@ impl Vcpu {
         }
         self.book = shared().book();
         *self.counts.events.entry("modules loaded").or_default() += 1;
+    }
+
+    /// BPF code has been made, or goes.
+    pub fn bpf(&mut self, is_new: bool) {
+        let ksym = self.registers.read(Reg::X(0));
+        self.space.forget();
+        let done = match is_new {
+            true => shared().bpf_added(&mut self.space, ksym),
+            false => shared().bpf_gone(&mut self.space, ksym),
+        };
+        let name = match done {
+            Some(()) => "BPF symbols that came or went",
+            None => "BPF symbols that could not be read",
+        };
+        *self.counts.events.entry(name).or_default() += 1;
+        self.book = shared().book();
     }
 
     /// `cpu_switch_to()` is entered.
