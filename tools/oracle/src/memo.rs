@@ -130,3 +130,149 @@ fn is_plain(frame: &Frame, state: State) -> bool {
     let changed = frame.diverted.is_some_and(|pc| pc != frame.pc);
     !changed && frame.pc == state.pc
 }
+
+#[cfg(all(test, not(feature = "before")))]
+mod tests {
+    use super::*;
+    use orc::machine::{FtraceRegs, RegsLayout, StackRange};
+    use orc::reason::Reason;
+    use orc::rule::{Cfa, CfaBase, Frame as Row, Location, Rule, X29};
+
+    /// A stack at 0x1000 of functions that have 32 bytes each and their record at the
+    /// end of them; entry code is at 0x9000, and all calls are from 0x8000 on.
+    struct Task {
+        words: Vec<u64>,
+        read: usize,
+    }
+
+    const BASE: u64 = 0x1000;
+    const STACK: [StackRange; 1] = [StackRange {
+        low: BASE,
+        high: BASE + 0x400,
+    }];
+    const TOP: u64 = BASE + 0x400 - RegsLayout::LINUX_7_3.size;
+
+    impl Task {
+        fn put(&mut self, address: u64, value: u64) {
+            self.words[((address - BASE) / 8) as usize] = value;
+        }
+    }
+
+    impl Machine for Task {
+        const REGS: RegsLayout = RegsLayout::LINUX_7_3;
+        const FTRACE_REGS: FtraceRegs = FtraceRegs::LINUX_7_3;
+
+        fn rule(&mut self, pc: u64) -> Result<Rule, Reason> {
+            if pc >= 0x9000 {
+                return Err(Reason::EntryText);
+            }
+            Ok(Rule::Frame(Row {
+                cfa: Cfa {
+                    base: CfaBase::Sp,
+                    offset: 32,
+                },
+                return_address: Location::Slot(8),
+                caller_fp: Location::Slot(16),
+                x29: X29::Record(16),
+                ..Row::ENTRY
+            }))
+        }
+
+        fn instruction(&mut self, _pc: u64) -> Option<u32> {
+            Some(0x9400_0002)
+        }
+
+        fn read(&mut self, address: u64) -> Option<u64> {
+            self.read += 1;
+            self.words.get(((address - BASE) / 8) as usize).copied()
+        }
+
+        fn stacks(&self) -> &[StackRange] {
+            &STACK
+        }
+
+        fn task_regs(&self) -> u64 {
+            TOP
+        }
+
+        fn strip_pac(&self, address: u64) -> u64 {
+            address
+        }
+
+        fn recover(&mut self, pc: u64, _fp: u64) -> Result<u64, Reason> {
+            Ok(pc)
+        }
+
+        fn recover_interrupted(&mut self, pc: u64, _fp: u64) -> Result<u64, Reason> {
+            Ok(pc)
+        }
+
+        fn pass_entered(&mut self, _lr: u64, _fp: u64) {}
+
+        fn witness(&mut self, _raw: u64, _cfa: u64) -> Result<(), Reason> {
+            Ok(())
+        }
+
+        fn finish(&mut self) -> Result<(), Reason> {
+            Ok(())
+        }
+    }
+
+    /// Entry code has called one function, that another, and that one a third.
+    fn three_deep() -> (Task, State, Chain) {
+        let mut task = Task {
+            words: vec![0; 0x80],
+            read: 0,
+        };
+        let mut chain = Chain::default();
+        let (mut sp, mut fp) = (TOP, TOP + RegsLayout::LINUX_7_3.stackframe);
+        task.put(fp + 16, 1);
+        for pc in [0x9004, 0x8104, 0x8204] {
+            chain.call(pc, sp, fp, 0);
+            task.put(sp - 16, fp);
+            task.put(sp - 8, pc);
+            fp = sp - 16;
+            sp -= 32;
+        }
+        (task, State::interrupted(0x8300, sp, fp, 0), chain)
+    }
+
+    #[test]
+    fn second_walk_ends_at_the_caller() {
+        let (mut task, state, chain) = three_deep();
+        let mut memos = Memos::default();
+        let judged = memos.judge(&mut task, state, &chain, |_| {});
+        assert_eq!(judged, Some(Judged::Right));
+        let whole = std::mem::take(&mut task.read);
+        let judged = memos.judge(&mut task, state, &chain, |_| {});
+        assert_eq!(judged, Some(Judged::Right));
+        assert!(task.read < whole / 2, "{} of {whole}", task.read);
+    }
+
+    #[test]
+    fn another_state_is_no_memory() {
+        let (mut task, state, chain) = three_deep();
+        let mut memos = Memos::default();
+        memos.judge(&mut task, state, &chain, |_| {});
+        // The innermost frame's record now says that its caller had another x29.
+        task.put(state.sp + 16, state.fp);
+        let judged = memos.judge(&mut task, state, &chain, |_| {});
+        assert!(matches!(judged, Some(Judged::Refused(..))), "{judged:?}");
+    }
+
+    #[test]
+    fn forgets_when_told() {
+        let (mut task, state, chain) = three_deep();
+        let mut memos = Memos::default();
+        memos.judge(&mut task, state, &chain, |_| {});
+        // A word of the outermost function.
+        task.put(TOP - 16, 0);
+        assert_eq!(
+            memos.judge(&mut task, state, &chain, |_| {}),
+            Some(Judged::Right)
+        );
+        memos.clear();
+        let judged = memos.judge(&mut task, state, &chain, |_| {});
+        assert!(matches!(judged, Some(Judged::Refused(..))), "{judged:?}");
+    }
+}

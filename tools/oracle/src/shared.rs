@@ -3,27 +3,21 @@
 //! What all CPUs share: the kernel's image, the rows, and the call stacks of the tasks
 //! that do not run.
 
+mod layout;
+mod texts;
+
 use crate::book::{Book, Damage};
-use crate::decode::{flow, Flow};
 use crate::image::{Error, Image};
 use crate::machine::Places;
-use crate::memory::{Ram, Space};
-use crate::recover::Layout;
+use crate::memory::Ram;
 use crate::truth::Chain;
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-
-use orc::bpf;
-use orc::machine::RegsLayout;
-use orc::reason::Reason;
-use orc::rule::{Frame, Rule};
-use std::num::NonZero;
 
 /// Start and end of a piece of text.
 #[derive(Clone, Copy, Debug, Default)]
@@ -131,7 +125,7 @@ impl Shared {
     /// Reads the kernel's files.
     pub fn new(options: Options) -> Result<Self, Error> {
         let image = Image::open(&options.build)?;
-        check_layout(&image)?;
+        layout::check_layout(&image)?;
         let entry_text = (
             image.symbol("__entry_text_start")?,
             image.symbol("__entry_text_end")?,
@@ -151,14 +145,14 @@ impl Shared {
         Ok(Self {
             ram: Ram::open(&options.ram).map_err(|error| format!("{}: {error}", options.ram))?,
             linked: (image.symbol("_text")?, image.symbol("_end")?),
-            places: places(&image, &options.offsets)?,
+            places: layout::places(&image, &options.offsets)?,
             offsets: Offsets {
                 stack: image.offset("TSK_STACK")?,
                 preempt: image.offset("TSK_TI_PREEMPT")?,
                 per_cpu_offset: image.symbol("__per_cpu_offset")?,
                 irq_stack_ptr: image.symbol("irq_stack_ptr")?,
                 ftrace_regs: (image.offset("FREGS_SIZE")?, image.offset("FREGS_PC")?),
-                ksyms: ksyms(&options.offsets)?,
+                ksyms: layout::ksyms(&options.offsets)?,
             },
             switch: Text(switch, switch_end),
             ret_from_fork: image.symbol("ret_from_fork")?,
@@ -172,7 +166,7 @@ impl Shared {
                 image.find("bpf_ksym_del").unwrap_or(0),
             ),
             vectors: [Text(vectors, vectors + 0x800), Text(hardened, hardened_end)],
-            calls: calls(&image),
+            calls: layout::calls(&image),
             seed: options.seed,
             book: Mutex::new(Arc::new(book)),
             chains: Mutex::default(),
@@ -203,118 +197,6 @@ impl Shared {
         let mut chains = lock(&self.chains);
         chains.insert(previous, chain);
         chains.remove(&next).unwrap_or_default()
-    }
-
-    /// `unwind_orc_module_finalize(hdr, sechdrs, mod)` is entered: a module's sections
-    /// are at their final addresses.
-    pub fn module_loaded(
-        &self,
-        space: &mut Space,
-        header: u64,
-        sections: u64,
-        module: u64,
-    ) -> Option<()> {
-        space.forget();
-        let ids = space.read(header + 56)?.to_le_bytes();
-        let count = u64::from(u16::from_le_bytes([ids[4], ids[5]]));
-        let names = u64::from(u16::from_le_bytes([ids[6], ids[7]]));
-        let names = header + space.read(sections + 64 * names + 24)?;
-        let mut texts = Vec::new();
-        let mut plts = Vec::new();
-        let mut tables = HashMap::new();
-        for number in 0..count {
-            let section = sections + 64 * number;
-            let name = names + u64::from(space.read32(section)?);
-            let name = space.string(name)?;
-            let kind = space.read32(section + 4)?;
-            let flags = space.read(section + 8)?;
-            let (address, size) = (space.read(section + 16)?, space.read(section + 32)?);
-            if let Some(of) = name.strip_prefix(".orc_unwind") {
-                tables.insert(of.to_owned(), space.bytes(address, size as usize)?);
-            } else if flags & 6 == 6 && kind == 1 && size != 0 {
-                texts.push((name, address, size));
-            } else if name == ".plt" || name == ".init.plt" {
-                plts.push((address, size));
-            }
-        }
-        self.module_unloaded(module);
-        let mut ranges = Vec::new();
-        self.change_book(|book| {
-            for (name, address, size) in &texts {
-                if let Some(table) = tables.get(name) {
-                    book.add(*address, *size, table);
-                    ranges.push((*address, address + size));
-                }
-            }
-            // Branches that leave everything as it is: see collect_plts() of the kernel.
-            for (address, size) in plts {
-                book.add_by(address, size, |_| Ok(Rule::Frame(Frame::ENTRY)));
-                ranges.push((address, address + size));
-            }
-        });
-        lock(&self.modules).insert(module, ranges);
-        Some(())
-    }
-
-    /// `unwind_orc_module_cleanup(mod)` is entered.
-    pub fn module_unloaded(&self, module: u64) {
-        if let Some(ranges) = lock(&self.modules).remove(&module) {
-            self.change_book(|book| {
-                for (low, high) in ranges {
-                    book.remove(low, high);
-                }
-            });
-        }
-    }
-
-    /// `bpf_ksym_add(ksym)` is entered: a program or a trampoline has been made.
-    pub fn bpf_added(&self, space: &mut Space, ksym: u64) -> Option<()> {
-        let ksyms = &self.offsets.ksyms;
-        let start = space.read(ksym + ksyms.start)?;
-        let end = space.read(ksym + ksyms.end)?;
-        let [entry_end, fp_start, fp_end, frame_size] = [
-            ksyms.entry_end,
-            ksyms.fp_start,
-            ksyms.fp_end,
-            ksyms.frame_size,
-        ]
-        .map(|offset| space.read32(ksym + offset));
-        let frame_size = NonZero::new(frame_size?);
-        let callsite =
-            space.read32(ksym + (ksyms.callsite & !3))? >> (8 * (ksyms.callsite & 3)) & 0xff != 0;
-        let body = match callsite {
-            #[cfg(not(feature = "before"))]
-            true => bpf::trampoline(frame_size),
-            #[cfg(feature = "before")]
-            true => Err(Reason::BpfOther),
-            false => bpf::body(frame_size),
-        };
-        let size = end.checked_sub(start).filter(|size| *size < 1 << 24)?;
-        let (entry_end, fp_start, fp_end) = (entry_end?.into(), fp_start?.into(), fp_end?.into());
-        self.change_book(|book| {
-            book.remove(start, end);
-            book.add_by(start, size, |offset| {
-                if offset < entry_end {
-                    Ok(Rule::Frame(Frame::ENTRY))
-                } else if offset < fp_start || offset >= fp_end {
-                    Err(Reason::BpfOther)
-                } else {
-                    body
-                }
-            });
-            if callsite {
-                book.add_trampoline(start + fp_start, start + fp_end);
-            }
-        });
-        Some(())
-    }
-
-    /// `bpf_ksym_del(ksym)` is entered.
-    pub fn bpf_gone(&self, space: &mut Space, ksym: u64) -> Option<()> {
-        let start = space.read(ksym + self.offsets.ksyms.start)?;
-        let end = space.read(ksym + self.offsets.ksyms.end)?;
-        self.change_book(|book| book.remove(start, end));
-        Some(())
     }
 
     /// Whether two addresses are in one function of vmlinux.
@@ -366,77 +248,4 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex
         .lock()
         .unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-fn calls(image: &Image) -> Vec<u64> {
-    let words = image.code.chunks_exact(4).enumerate();
-    let calls = words.filter(|(_, word)| {
-        let word = word
-            .first_chunk()
-            .map_or(0, |word| u32::from_le_bytes(*word));
-        flow(word) == Flow::Call
-    });
-    calls
-        .map(|(number, _)| image.text.0 + 4 * number as u64 + 4)
-        .collect()
-}
-
-fn ksyms(path: &Path) -> Result<Ksyms, Error> {
-    let numbers = crate::image::variables(path)?;
-    let get = |name: &str| numbers.get(name).copied().unwrap_or(0);
-    Ok(Ksyms {
-        start: get("oracle_ksym_start"),
-        end: get("oracle_ksym_end"),
-        entry_end: get("oracle_ksym_entry_end"),
-        callsite: get("oracle_ksym_callsite"),
-        fp_start: get("oracle_ksym_fp_start"),
-        fp_end: get("oracle_ksym_fp_end"),
-        frame_size: get("oracle_ksym_frame_size"),
-    })
-}
-
-/// Structures that an object file of the kernel's build describes.
-fn kept(image: &Image, path: &Path) -> Result<Layout, Error> {
-    let numbers = crate::image::variables(path)?;
-    let get = |name: &str| numbers.get(name).copied().unwrap_or(0);
-    Ok(Layout {
-        ret_stack: get("oracle_ret_stack"),
-        curr_ret_stack: get("oracle_curr_ret_stack"),
-        graph_ret: get("oracle_graph_ret"),
-        graph_retp: get("oracle_graph_retp"),
-        kretprobes: get("oracle_kretprobes"),
-        kretprobe_next: get("oracle_kretprobe_next"),
-        kretprobe_ret: get("oracle_kretprobe_ret"),
-        kretprobe_fp: get("oracle_kretprobe_fp"),
-        return_to_handler: image.find("return_to_handler").unwrap_or(0),
-        trampoline: image.find("__kretprobe_trampoline").unwrap_or(0),
-    })
-}
-
-fn places(image: &Image, offsets: &Path) -> Result<Places, Error> {
-    let stack: Range<u64> =
-        image.symbol("__start_init_stack")?..image.symbol("__end_init_stack")?;
-    Ok(Places {
-        init_text: (image.symbol("_sinittext")?, image.symbol("_einittext")?),
-        init_task: image.symbol("init_task")?,
-        kept: kept(image, offsets)?,
-        thread_bytes: stack.end - stack.start,
-    })
-}
-
-/// The walk's layout of `struct pt_regs` is a constant: it must be this kernel's.
-fn check_layout(image: &Image) -> Result<(), Error> {
-    let layout = RegsLayout {
-        fp: image.offset("S_FP")?,
-        lr: image.offset("S_LR")?,
-        sp: image.offset("S_SP")?,
-        pc: image.offset("S_PC")?,
-        pstate: image.offset("S_PSTATE")?,
-        stackframe: image.offset("S_STACKFRAME")?,
-        size: image.offset("PT_REGS_SIZE")?,
-    };
-    match layout == RegsLayout::LINUX_7_3 {
-        true => Ok(()),
-        false => Err(format!("struct pt_regs has another layout: {layout:?}").into()),
-    }
 }
