@@ -147,8 +147,16 @@ impl Book {
         rows.resize((described / 4) as usize, last);
         self.mark_entry_code(start, &mut rows);
         self.shift(&mut rows);
-        self.texts.push(Arc::new(Text { start, rows }));
+        self.put(start, rows);
         true
+    }
+
+    /// What was there before is gone: init text of a module goes without a word.
+    fn put(&mut self, start: u64, rows: Vec<u16>) {
+        let end = start + 4 * rows.len() as u64;
+        self.texts
+            .retain(|text| text.start >= end || text.start + 4 * text.rows.len() as u64 <= start);
+        self.texts.push(Arc::new(Text { start, rows }));
     }
 
     fn mark_entry_code(&mut self, start: u64, rows: &mut [u16]) {
@@ -175,7 +183,7 @@ impl Book {
     pub fn add_by(&mut self, start: u64, bytes: u64, row: impl Fn(u64) -> Row) {
         let rows = (0..bytes / 4).map(|number| self.number(self.damage.row(row(4 * number))));
         let rows = rows.collect();
-        self.texts.push(Arc::new(Text { start, rows }));
+        self.put(start, rows);
     }
 
     /// Notes a BPF trampoline that a function's entry calls.
@@ -220,5 +228,58 @@ impl Book {
             .get(usize::from(number))
             .copied()
             .unwrap_or(Err(Reason::NoRow))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENTRY: Row = Ok(Rule::Frame(Frame::ENTRY));
+
+    fn book() -> Book {
+        Book::new(Damage::None, (0, 0), (0, Vec::new()))
+    }
+
+    #[test]
+    fn finds_rows_by_address() {
+        let mut book = book();
+        book.add_by(0x1000, 16, |offset| match offset {
+            0 => ENTRY,
+            _ => Err(Reason::BpfOther),
+        });
+        let row = |pc| book.row(book.find(pc));
+        assert_eq!(row(0x1000), ENTRY);
+        assert_eq!(row(0x100c), Err(Reason::BpfOther));
+        assert_eq!(row(0x1010), Err(Reason::NotText));
+        assert_eq!(row(0xffc), Err(Reason::NotText));
+    }
+
+    #[test]
+    fn new_text_takes_the_place_of_old() {
+        let mut book = book();
+        book.add_by(0x1000, 0x1000, |_| Err(Reason::BpfOther));
+        book.add_by(0x1800, 16, |_| ENTRY);
+        assert_eq!(book.row(book.find(0x1800)), ENTRY);
+        assert_eq!(book.row(book.find(0x1000)), Err(Reason::NotText));
+    }
+
+    #[test]
+    fn damage_reaches_each_row() {
+        let frame = Frame {
+            cfa: orc::rule::Cfa {
+                base: CfaBase::Sp,
+                offset: 32,
+            },
+            return_address: Location::Slot(8),
+            caller_fp: Location::Slot(16),
+            x29: X29::Record(16),
+            ..Frame::ENTRY
+        };
+        for (name, damage) in Damage::NAMES {
+            let same = damage.row(Ok(Rule::Frame(frame))) == Ok(Rule::Frame(frame));
+            let moves = matches!(damage, Damage::None | Damage::Next | Damage::Previous);
+            assert_eq!(same, moves, "{name}");
+        }
     }
 }
