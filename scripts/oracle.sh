@@ -9,6 +9,7 @@
 #   ORACLE_DAMAGE=next    rows are damaged before the walk sees them (next, previous,
 #                         cfa16, return-address, register, frame-pointer): wrong
 #                         verdicts must be found, and it is an error if none is
+#   ORACLE_PARTS="livepatch calm"   parts of the guest's job (scripts/guest/oracle-job)
 #   ORACLE_JOB=FILE       another job for the guest
 #   ORACLE_WALK=DIR       another rust/orc than the one here (ORACLE_FEATURES=before:
 #                         one that has no look at what a task is about to run)
@@ -112,6 +113,7 @@ stage_new "$name"
 stage_modules "$STAGE"
 stage_selftests "$STAGE" unwind_orc
 stage_job "$STAGE" "${ORACLE_JOB:-$TOP/scripts/guest/oracle-job}"
+[ -z "${ORACLE_PARTS:-}" ] || echo "$ORACLE_PARTS" >"$STAGE/orc/parts"
 clock
 starter
 guest
