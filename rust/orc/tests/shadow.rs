@@ -2,6 +2,14 @@
 
 //! A walk's return addresses against those of a shadow call stack.
 
+// A test may panic: that is how it fails.
+#![allow(
+    clippy::as_conversions,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
 use orc::reason::Reason;
 use orc::shadow::Cursor;
 use proptest::prelude::*;
