@@ -95,8 +95,21 @@ impl Vcpu {
     fn verdict(&mut self, state: State) -> Outcome {
         self.walks += 1;
         self.reads.start();
+        let outcome = match self.remembered(state) {
+            Some(outcome) if self.walks % 256 == 0 => self.compared(state, outcome),
+            Some(outcome) => outcome,
+            None => self.whole(state, 3),
+        };
+        if outcome == Outcome::Right && self.walks % 2048 == 0 {
+            self.inject(state);
+        }
+        outcome
+    }
+
+    /// A verdict that ends where an earlier walk was, if that can be.
+    fn remembered(&mut self, state: State) -> Option<Outcome> {
         if !Kept::is_empty(&mut self.space, &self.places.kept, self.task) {
-            return self.whole(state, 3);
+            return None;
         }
         self.memos.truncate(self.chain.frames().len());
         let mut memos = std::mem::take(&mut self.memos);
@@ -104,31 +117,25 @@ impl Vcpu {
             target.reads.first_is_done()
         });
         self.memos = memos;
-        let outcome = match judged {
-            Some(Judged::Right) => Outcome::Right,
-            Some(Judged::Refused(reason, pc)) => Outcome::Refused(reason, pc),
-            Some(Judged::Wrong) | None => return self.whole(state, 3),
-        };
-        // A sample, to see that what is remembered is what a walk says.
-        if self.walks % 256 == 0 {
-            *self
-                .counts
-                .events
-                .entry("remembered verdicts compared with whole walks")
-                .or_default() += 1;
-            let whole = self.whole(state, 3);
-            if whole != outcome {
-                *self.counts.ends.entry("differing").or_default() += 1;
-                shared().say(&format!(
-                    "MEMO {state:x?} remembered {outcome:x?} whole {whole:x?}\n"
-                ));
-            }
-            if whole == Outcome::Right && self.walks % 2048 == 0 {
-                self.inject(state);
-            }
-            return whole;
+        match judged {
+            Some(Judged::Right) => Some(Outcome::Right),
+            Some(Judged::Refused(reason, pc)) => Some(Outcome::Refused(reason, pc)),
+            Some(Judged::Wrong) | None => None,
         }
-        outcome
+    }
+
+    /// A sample, to see that what is remembered is what a walk says.
+    fn compared(&mut self, state: State, outcome: Outcome) -> Outcome {
+        let name = "remembered verdicts compared with whole walks";
+        *self.counts.events.entry(name).or_default() += 1;
+        let whole = self.whole(state, 3);
+        if whole != outcome {
+            *self.counts.ends.entry("differing").or_default() += 1;
+            shared().say(&format!(
+                "MEMO {state:x?} remembered {outcome:x?} whole {whole:x?}\n"
+            ));
+        }
+        whole
     }
 
     /// The same walk with words of the stack changed, once for each kind of fault.
