@@ -83,6 +83,15 @@ impl Counts {
         for (name, count) in self.ends.iter().chain(&self.events) {
             let _ = writeln!(out, "{count:>12} {name}");
         }
+        if !wrong_in.is_empty() {
+            let _ = writeln!(out, "wrong, by function: {wrong_in:?}");
+        }
+        let _ = writeln!(out, "words of the stack changed: wrong, refused, harmless");
+        for fault in Fault::ALL {
+            let [wrong, refused, harmless] = self.taken(fault);
+            let name = fault.name();
+            let _ = writeln!(out, "    {wrong:>9} {refused:>9} {harmless:>9} {name}");
+        }
         let _ = writeln!(
             out,
             "refused, by reason and function (of them where it can be preempted):"
