@@ -20,6 +20,7 @@ pub struct Shadow<'a> {
 
 impl Shadow<'_> {
     /// No entries.
+    #[inline(always)]
     pub(super) fn none() -> Self {
         // INVARIANT: Of no words.
         Self {
@@ -36,6 +37,7 @@ impl Shadow<'_> {
     /// `task` must be a valid task for all of `'a`, and `start` taken from it. If it is the
     /// current one and can't be preempted now, it must not become preemptible within `'a`: the
     /// shadow call stack of the CPU is then included.
+    #[inline(always)]
     pub(super) unsafe fn of_task(
         task: *const bindings::task_struct,
         start: &bindings::unwind_orc_start,
@@ -54,6 +56,7 @@ impl Shadow<'_> {
     }
 
     /// How many entries there are.
+    #[inline(always)]
     pub fn entries(&self) -> u32 {
         self.raw.nr_task.saturating_add(self.raw.nr_irq)
     }

@@ -246,7 +246,7 @@ static void signals(void)
 	setitimer(ITIMER_REAL, &soon, NULL);
 	pause();
 	sigaction(SIGSEGV, &action, NULL);
-	*(volatile char *)hole = 1;
+	__atomic_store_n((char *)hole, 1, __ATOMIC_RELAXED);
 	/* Faults in the kernel that end in an error. */
 	pipe(pipes);
 	syscall(SYS_write, pipes[1], 8L, 1L);
@@ -286,7 +286,8 @@ static void events(void)
 {
 	struct itimerspec soon = { .it_value.tv_nsec = 1000000 };
 	struct epoll_event event = { .events = EPOLLIN };
-	int epoll = epoll_create1(0), fd = eventfd(0, 0), timer = timerfd_create(CLOCK_MONOTONIC, 0);
+	int epoll = epoll_create1(0), fd = eventfd(0, 0);
+	int timer = timerfd_create(CLOCK_MONOTONIC, 0);
 	unsigned long one = 1;
 
 	epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
@@ -362,14 +363,14 @@ int main(void)
 {
 	static void (* const parts[])(void) = {
 		tcp, tcp6, udp, unix_sockets, threads, memory, signals, files, events,
-		ipc, tracing, scheduling,
+		ipc, tracing, scheduling, NULL
 	};
 
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+	for (void (* const *part)(void) = parts; *part; part++) {
 		if (!fork()) {
 			/* Whatever a part waits for, it does not wait for long. */
 			alarm(3);
-			parts[i]();
+			(*part)();
 			_exit(0);
 		}
 		wait(NULL);

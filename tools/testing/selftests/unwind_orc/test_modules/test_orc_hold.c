@@ -25,6 +25,7 @@
 #include <linux/uaccess.h>
 
 #include "test_orc.h"
+#include "test_orc_hold.h"
 
 static DEFINE_MUTEX(lock);	/* of all below but what the task uses */
 static struct task_struct *task;
@@ -47,23 +48,22 @@ static noinline void hold_other(void)
 }
 
 /* Entered with the return address of the traced function in x9: goes on in that. */
-asm(".pushsection .text, \"ax\", @progbits\n"
-    ".type hold_direct, %function\n"
-    "hold_direct:\n"
-    "	hint	#34\n"
-    "	mov	x10, x30\n"
-    "	mov	x30, x9\n"
-    "	ret	x10\n"
-    ".size hold_direct, . - hold_direct\n"
-    ".popsection\n");
-extern const char hold_direct[];
+asm("	.pushsection .text, \"ax\", @progbits\n"
+"	.type test_orc_hold_direct, %function\n"
+"test_orc_hold_direct:\n"
+"	hint	#34\n"
+"	mov	x10, x30\n"
+"	mov	x30, x9\n"
+"	ret	x10\n"
+"	.size test_orc_hold_direct, . - test_orc_hold_direct\n"
+"	.popsection\n");
 
 /* Called by ftrace_caller(), with preemption enabled. */
 static void hold(unsigned long ip, unsigned long parent_ip,
 		 struct ftrace_ops *op, struct ftrace_regs *fregs)
 {
 	if (is_direct)
-		arch_ftrace_set_direct_caller(fregs, (unsigned long)hold_direct);
+		arch_ftrace_set_direct_caller(fregs, (unsigned long)test_orc_hold_direct);
 	else if (target == 1)
 		ftrace_override_function_with_return(fregs);
 	else if (target)
