@@ -199,7 +199,7 @@ reliable=0 awake=0 expected=0 refused=0
 look_around
 note "$reliable reliable, $expected entering or leaving, $refused refused, $awake awake"
 check "all others are reliable" equal 0 $refused
-check "most are behind the prologue" at_least $((expected * 10)) $reliable
+check "most are behind the prologue" most_follow
 
 run_differ $ROUNDS
 check_differ
