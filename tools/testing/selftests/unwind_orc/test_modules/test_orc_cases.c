@@ -36,6 +36,7 @@
 #include <asm/pointer_auth.h>
 
 #include "test_orc.h"
+#include "test_orc_cases.h"
 
 #define RACE_SECONDS	5
 
@@ -48,7 +49,6 @@ static DECLARE_COMPLETION(init_go);
 
 /* Direct calls, with the trampoline of samples/ftrace/ftrace-direct.c. */
 
-void direct_sleep(void);
 noinline void direct_sleep(void)
 {
 	complete(&there);
@@ -70,7 +70,6 @@ asm(".pushsection .text, \"ax\", @progbits\n"
 	"	ret	x9\n"
 	".size direct_tramp, . - direct_tramp\n"
 	".popsection\n");
-extern const char direct_tramp[];
 
 static noinline void direct_traced(void)
 {
