@@ -5,7 +5,7 @@
 # stage.sh and results.sh.
 
 # The livepatch selftests alone take 222 s on two CPUs.
-GUEST_SECONDS=${GUEST_SECONDS:-2400}
+GUEST_SECONDS=${GUEST_SECONDS:-3000}
 
 # The kernel's livepatch tests skip themselves when something that they need is
 # missing; in our guest nothing is, but what arm64 does not have.

@@ -7,7 +7,7 @@
 . "$(dirname "$0")"/functions.sh
 
 ROUNDS=30
-INIT_ROUNDS=60
+INIT_ROUNDS=20
 
 walk_everybody() {
 	while true; do
