@@ -6,7 +6,7 @@
 //! stack pointer, frame pointer and return address are. `orctool` proves and
 //! writes tables on the host; the kernel checks a table once and walks stacks
 //! with it. Both compile these same files, so the format has one definition and
-//! the walk that is fuzzed on the host is the walk that runs in the kernel.
+//! the walk that is tested on the host is the walk that runs in the kernel.
 //!
 //! * [`format`]: the bytes of a table; [`rule`]: what one row says;
 //!   [`table`]: a checked table, and the lookup.
