@@ -14,6 +14,7 @@ pub mod check;
 pub mod claim;
 pub mod cmd;
 pub mod disasm;
+pub mod dump;
 pub mod elf;
 pub mod emit;
 pub mod error;
