@@ -23,6 +23,8 @@ make check-sancov   the rows against the control flow that LLVM lists, on object
                     the kernel compiled once more (OBJECTS="a.o b.o": on these)
 make oracle         a guest runs, and at each instruction of its kernel the walk is
                     judged by what was executed (ORACLE_MINUTES=10)
+make fuzz           fuzzes the walk, the tables and what orctool reads, ten minutes
+                    each (FUZZ_SECONDS=600 FUZZ_TARGETS="walk elf")
 make bench          the figures in README.md
 make install-tree KERNEL=DIR   copies the files into your 7.3 tree and applies
                     the patches (the one target that changes DIR)

@@ -47,6 +47,7 @@ package_table() {
 		$clippy|probe_companion clippy-driver|lints the kernel side (make check)
 		$cargo|probe_cargo|builds orctool, $MIN_CARGO or newer
 		gcc libc6-dev|probe_file /usr/include/stdio.h|programs that the kernel build runs on this machine
+		g++|have c++|libFuzzer, with which the fuzz targets are linked
 		make|have make|the kernel build
 		flex|have flex|the kernel build (Kconfig)
 		bison|have bison|the kernel build (Kconfig)
