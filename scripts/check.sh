@@ -50,9 +50,12 @@ check_shell() { # selftests source the kernel's files, which stand elsewhere
 host_crates() {
 	local name dir cargo
 	cargo=$(find_cargo)
-	for name in orc orctool; do
-		dir=$TOP/rust/orc
-		[ "$name" = orc ] || dir=$TOP/tools/orc
+	for name in orc orctool fuzz; do
+		case $name in
+		orc) dir=$TOP/rust/orc ;;
+		orctool) dir=$TOP/tools/orc ;;
+		fuzz) dir=$TOP/tools/fuzz ;;
+		esac
 		check "$name: rustfmt" "fmt-$name" \
 			env RUSTFMT="$(rust_companion rustfmt)" "$cargo" fmt --all --check --manifest-path "$dir/Cargo.toml"
 		check "$name: clippy" "clippy-$name" \

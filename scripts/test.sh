@@ -12,11 +12,13 @@
 . "$TOP/scripts/stage.sh"
 . "$TOP/scripts/guest-tests.sh"
 . "$TOP/scripts/damaged-tables.sh"
+. "$TOP/scripts/fuzz-targets.sh"
 
 bash "$TOP/scripts/setup.sh"
 results_begin
 cargo_tests orc "$TOP/rust/orc"
 cargo_tests orctool "$TOP/tools/orc"
+fuzz_sample
 bash "$TOP/scripts/kernel.sh"
 kernel_make_args
 cargo_kernel_tests "$KERNEL_OUT/vmlinux.unstripped"
