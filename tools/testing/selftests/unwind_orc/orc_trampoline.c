@@ -293,6 +293,8 @@ static int run(void)
 	const struct timespec never = { .tv_nsec = -1 };
 
 	load_kind(NOTHING, NULL);
+	printf("%d\n", getpid());
+	fflush(stdout);
 	while (call(&never) && errno == EINVAL)
 		;
 	perror("the call");

@@ -29,8 +29,8 @@ declare -A chains=(
 	[fsession]="bpf_prog_[0-9a-f]+_orc_fsession $SYSCALL"
 	[lsm]='bpf_prog_[0-9a-f]+_orc_lsm bpf_trampoline_[0-9]+ bpf_lsm_file_lock security_file_lock'
 	[struct_ops]='bpf_prog_[0-9a-f]+_orc_struct_ops bpf__bpf_dummy_ops_test bpf_struct_ops_test_run'
-	[prog]='bpf_prog_[0-9a-f]+_traced bpf_trampoline_[0-9]+ bpf_prog_[0-9a-f]+_traced bpf_prog_test_run_syscall'
-	[throw]='bpf_prog_[0-9a-f]+_callback bpf_prog_test_run_syscall'
+	[prog]='bpf_prog_[0-9a-f]+_traced bpf_trampoline_[0-9]+ bpf_prog_[0-9a-f]+_traced( bpf_prog_run_pin_on_cpu)? bpf_prog_test_run_syscall'
+	[throw]='bpf_prog_[0-9a-f]+_callback( bpf_prog_run_pin_on_cpu)? bpf_prog_test_run_syscall'
 )
 BODY="__arm64_sys_nanosleep $SYSCALL"
 declare -A pids
@@ -142,7 +142,7 @@ glance() {
 		[ "${lines[-1]-}" = reliable ] || continue
 		if [[ $text =~ bpf_trampoline.*__arm64_sys_nanosleep.*invoke_syscall ]]; then
 			complete=$((complete + 1))
-		elif [[ $text =~ (bpf_|__arm64_sys_nanosleep) ]] &&
+		elif [[ $text =~ (bpf_prog_|bpf_trampoline_|__arm64_sys_nanosleep) ]] &&
 			! [[ $text =~ __arm64_sys_nanosleep.*invoke_syscall ]]; then
 			incomplete=$((incomplete + 1))
 			note "$text"
@@ -172,9 +172,11 @@ done
 
 taskset -cp 0 $$ > /dev/null
 for kind in fentry fexit; do
-	start nice -n 19 ./orc_trampoline $kind run
-	glance $!
-	stop_background
+	# It begins when the program is attached, and makes way for the looks.
+	begin $kind run || note "orc_trampoline $kind run did not begin"
+	renice -n 19 -p "$child" > /dev/null
+	glance "$child"
+	kill "$child"
 	note "$kind: $complete traces with the trampoline, $incomplete incomplete ones"
 	check "$kind: all there is at any instruction" equal 0 $incomplete
 	check "$kind: preempted in a trampoline" at_least $ENOUGH $complete
