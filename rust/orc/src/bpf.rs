@@ -6,7 +6,7 @@
 //! frame, and its size; what that frame looks like is written down here.
 
 use crate::reason::Reason;
-use crate::rule::{Cfa, CfaBase, Frame, Location, Rule, StackPointer, X29};
+use crate::rule::{is_offset, Cfa, CfaBase, Frame, Location, Rule, StackPointer, X29};
 
 use core::num::NonZero;
 
@@ -36,7 +36,10 @@ pub fn body(frame_bytes: Option<NonZero<u32>>) -> Result<Rule, Reason> {
         Some(bytes) => (CfaBase::Sp, bytes.get(), StackPointer::Exact),
         None => (CfaBase::Fp, RECORD_BYTES, TAIL_CALLER),
     };
-    checked(Frame {
+    if !fits(offset, RECORD_BYTES) {
+        return Err(Reason::BpfOther);
+    }
+    Ok(Rule::Frame(Frame {
         cfa: Cfa { base, offset },
         sp,
         return_address: Location::Slot(RECORD_BYTES - 8),
@@ -44,7 +47,7 @@ pub fn body(frame_bytes: Option<NonZero<u32>>) -> Result<Rule, Reason> {
         caller_fp: Location::Slot(RECORD_BYTES),
         x29: X29::Record(RECORD_BYTES),
         patch_site: false,
-    })
+    }))
 }
 
 /// The rule between prologue and epilogue of a trampoline that a call in the entry of
@@ -60,11 +63,14 @@ pub fn body(frame_bytes: Option<NonZero<u32>>) -> Result<Rule, Reason> {
 ///
 /// [`Reason::BpfOther`] for a size that no frame can have, or none.
 pub fn trampoline(frame_bytes: Option<NonZero<u32>>) -> Result<Rule, Reason> {
-    let bytes = frame_bytes.ok_or(Reason::BpfOther)?;
-    checked(Frame {
+    let offset = frame_bytes.map_or(0, NonZero::get);
+    if !fits(offset, 2 * RECORD_BYTES) {
+        return Err(Reason::BpfOther);
+    }
+    Ok(Rule::Frame(Frame {
         cfa: Cfa {
             base: CfaBase::Sp,
-            offset: bytes.get(),
+            offset,
         },
         sp: StackPointer::Exact,
         return_address: Location::Slot(2 * RECORD_BYTES - 8),
@@ -72,12 +78,11 @@ pub fn trampoline(frame_bytes: Option<NonZero<u32>>) -> Result<Rule, Reason> {
         caller_fp: Location::Slot(RECORD_BYTES),
         x29: X29::Record(2 * RECORD_BYTES),
         patch_site: true,
-    })
+    }))
 }
 
-fn checked(frame: Frame) -> Result<Rule, Reason> {
-    match frame.is_valid() {
-        true => Ok(Rule::Frame(frame)),
-        false => Err(Reason::BpfOther),
-    }
+/// Whether a frame has room for its records. The rules above are valid then; to ask
+/// [`Frame::is_valid`] would take more stack.
+const fn fits(frame_bytes: u32, records: u32) -> bool {
+    is_offset(frame_bytes) && frame_bytes >= records
 }

@@ -378,6 +378,6 @@ impl Undescribed {
     }
 }
 
-fn is_offset(offset: u32) -> bool {
+pub(crate) const fn is_offset(offset: u32) -> bool {
     offset < OFFSET_LIMIT && offset % ALIGN == 0
 }
