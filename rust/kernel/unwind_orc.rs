@@ -60,6 +60,7 @@ pub use trace::{
 mod walk;
 pub use walk::{
     is_entry_text,
+    is_graph_return,
     is_kretprobe_trampoline,
     strip_pac,
     Sink,

@@ -7,6 +7,9 @@
 
 use crate::bindings;
 
+/// The offset of x9.
+pub const X9: u64 = bindings::unwind_orc_regs_UNWIND_ORC_REGS_X9 as u64;
+
 /// The offset of x29, the frame pointer.
 pub const FP: u64 = bindings::unwind_orc_regs_UNWIND_ORC_REGS_FP as u64;
 

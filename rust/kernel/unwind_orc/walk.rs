@@ -251,6 +251,14 @@ pub fn strip_pac(address: u64) -> u64 {
     unsafe { bindings::unwind_orc_strip_pac(address as usize) as u64 }
 }
 
+/// Whether `pc` is in `return_to_handler`, which the function graph tracer makes functions return
+/// to.
+#[inline(always)]
+pub fn is_graph_return(pc: u64) -> bool {
+    // SAFETY: It has no safety requirements: an address is compared with two others.
+    unsafe { bindings::unwind_orc_is_graph_return(pc as usize) }
+}
+
 /// Whether `pc` is the address at which kretprobes make functions return.
 #[inline(always)]
 pub fn is_kretprobe_trampoline(pc: u64) -> bool {

@@ -35,6 +35,8 @@ impl StackRange {
 /// Where the parts of `struct pt_regs` are, in bytes from its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RegsLayout {
+    /// `regs[9]`.
+    pub x9: u64,
     /// `regs[29]`.
     pub fp: u64,
     /// `regs[30]`.
@@ -54,6 +56,7 @@ pub struct RegsLayout {
 impl RegsLayout {
     /// The layout in Linux 7.3, for tests. The kernel takes it from its headers.
     pub const LINUX_7_3: Self = Self {
+        x9: 9 * 8,
         fp: 29 * 8,
         lr: 30 * 8,
         sp: 248,
@@ -100,6 +103,9 @@ pub enum Kind {
     Interrupted {
         /// x30 there; `None` when its value is not known.
         lr: Option<u64>,
+        /// x9 there, or zero, which is no return address, if it is not known. It
+        /// counts in ftrace trampolines alone.
+        x9: u64,
     },
     /// A call before the PC has not returned yet. The call, not the PC, decides
     /// the row: it may be the last instruction of a function.
@@ -130,14 +136,30 @@ pub struct State {
 }
 
 impl State {
-    /// A task at an instruction: of its own entry, or out of `struct pt_regs`.
+    /// A task at an instruction: of its own entry, or out of `struct pt_regs`. What
+    /// x9 holds is not known.
     #[must_use]
     pub const fn interrupted(pc: u64, sp: u64, fp: u64, lr: u64) -> Self {
         Self {
             pc,
-            kind: Kind::Interrupted { lr: Some(lr) },
+            kind: Kind::Interrupted {
+                lr: Some(lr),
+                x9: 0,
+            },
             sp,
             fp,
+        }
+    }
+
+    /// The same with x9 known, if it is a task at an instruction.
+    #[must_use]
+    pub const fn with_x9(self, x9: u64) -> Self {
+        match self.kind {
+            Kind::Interrupted { lr, .. } => Self {
+                kind: Kind::Interrupted { lr, x9 },
+                ..self
+            },
+            _ => self,
         }
     }
 
@@ -199,6 +221,12 @@ pub trait Machine {
         false
     }
 
+    /// Whether this address is in `return_to_handler`, which returns in place of a
+    /// function that the function graph tracer has traced.
+    fn is_graph_return(&self, _pc: u64) -> bool {
+        false
+    }
+
     /// The eight bytes at this address.
     ///
     /// The walk asks only for aligned addresses on one of [`Machine::stacks`].
@@ -234,7 +262,8 @@ pub trait Machine {
     /// trampoline will return to if `pc` is its first instruction, else `pc`.
     ///
     /// The function has returned then, and its caller is at exactly that address.
-    /// Not for `return_to_handler`: no row holds in it, so a walk refuses it.
+    /// Not for `return_to_handler`: the rows there say that x30 still is its address,
+    /// which [`Machine::recover`] then gets.
     ///
     /// # Errors
     ///
@@ -242,7 +271,8 @@ pub trait Machine {
     fn recover_interrupted(&mut self, pc: u64, fp: u64) -> Result<u64, Reason>;
 
     /// The walk has met a function that the function graph tracer may be about to make
-    /// return elsewhere: it may have kept `lr` already, and not yet replaced it.
+    /// return elsewhere: it may have kept `lr` already, and not yet replaced it. Or one
+    /// for which it has put `lr` back already, and may still have it.
     ///
     /// If the next address that it has is this one, for this frame, no other frame
     /// will want it.

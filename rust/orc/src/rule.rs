@@ -51,8 +51,9 @@ pub struct Frame {
     pub x29: X29,
     /// The return address is a patch site at a function's entry.
     ///
-    /// Set on the rows of an ftrace trampoline from where it has stored the
-    /// record {caller's x29, return address} of the traced function at CFA - 16.
+    /// Set on the rows of an ftrace trampoline. The return address of the traced
+    /// function is in x9 while x29 is in its register, and from then on in the
+    /// record {caller's x29, return address} at CFA - 16.
     pub patch_site: bool,
 }
 
@@ -191,7 +192,7 @@ impl Frame {
             && (self.signed.is_none() || self.return_address != Location::Register)
             && self.slot_is_valid(self.caller_fp)
             && self.x29_is_valid()
-            && (!self.patch_site || self.has_synthetic_record())
+            && (!self.patch_site || self.is_trampoline_start() || self.has_synthetic_record())
     }
 
     /// One of SP and the CFA comes from the other, or both from something else.
@@ -240,8 +241,15 @@ impl Frame {
             }
     }
 
+    /// Before `ftrace_caller` has stored a record, nothing is saved.
+    fn is_trampoline_start(&self) -> bool {
+        self.return_address == Location::Register
+            && self.x29 == X29::Caller
+            && self.caller_fp == Location::Register
+    }
+
     /// With x29 saved in a slot, `ftrace_caller` has stored the traced function's
-    /// record: it does so first. Before, the return address is in x9 alone.
+    /// record: it does so first.
     fn has_synthetic_record(&self) -> bool {
         self.caller_fp != Location::Register
             && self.cfa.base == CfaBase::Sp

@@ -57,11 +57,19 @@ pub(crate) fn step<M: Machine>(
     };
     check_call(machine, state, false)?;
     match state.kind {
-        Kind::Entered { .. } if rule != Frame::ENTRY => Err(Reason::PatchSiteNotEntry),
+        Kind::Entered { .. } if !is_function_entry(machine, state, &rule) => {
+            Err(Reason::PatchSiteNotEntry)
+        }
+        _ if rule.patch_site && rule.caller_fp == Location::Register => {
+            ftrace_caller_start(machine, stacks, state, &rule)
+        }
         _ if rule.patch_site && is_bpf_trampoline(machine, state) => {
             bpf_trampoline(machine, stacks, state, &rule)
         }
         _ if rule.patch_site => ftrace_caller(machine, stacks, state, &rule),
+        _ if rule.x29 == X29::Caller && is_graph_return(machine, state) => {
+            graph_return(machine, stacks, state, &rule)
+        }
         _ => frame(machine, stacks, state, &rule),
     }
     .map(Next::Frame)
@@ -119,6 +127,16 @@ fn check_bpf_call<M: Machine>(machine: &mut M, site: u64) -> Result<(), Reason> 
 fn is_bpf_trampoline<M: Machine>(machine: &mut M, state: &State) -> bool {
     let pc = call_site(machine, state).unwrap_or(state.pc);
     machine.is_bpf_trampoline(pc)
+}
+
+/// Whether ftrace may send a task here. `return_to_handler` starts as functions do, but
+/// is none.
+fn is_function_entry<M: Machine>(machine: &M, state: &State, rule: &Frame) -> bool {
+    *rule == Frame::ENTRY && !is_graph_return(machine, state)
+}
+
+fn is_graph_return<M: Machine>(machine: &M, state: &State) -> bool {
+    machine.is_graph_return(call_site(machine, state).unwrap_or(state.pc))
 }
 
 /// The rule for this frame, or why there is none.
@@ -188,13 +206,14 @@ fn saved_regs<M: Machine>(
     let pstate = read(M::REGS.pstate)?;
     let (pc, sp) = (read(M::REGS.pc)?, read(M::REGS.sp)?);
     let (fp, lr) = (read(M::REGS.fp)?, read(M::REGS.lr)?);
+    let x9 = read(M::REGS.x9)?;
 
     // An exception from user space has a final record instead.
     if !KERNEL_MODES.contains(&(pstate & PSTATE_MODE)) {
         return Err(Reason::RegsNotKernel);
     }
     check_saved_sp(machine, stacks, regs, sp)?;
-    Ok(State::interrupted(pc, sp, fp, lr))
+    Ok(State::interrupted(pc, sp, fp, lr).with_x9(x9))
 }
 
 /// SP before an exception is just above the registers saved there.
@@ -241,7 +260,7 @@ fn frame<M: Machine>(
     }
     let pc = match (rule.return_address, state.kind) {
         (Location::Slot(offset), _) => frame.read(machine, stacks, offset)?,
-        (Location::Register, Kind::Interrupted { lr: Some(lr) } | Kind::Entered { lr }) => lr,
+        (Location::Register, Kind::Interrupted { lr: Some(lr), .. } | Kind::Entered { lr }) => lr,
         // The call that has not returned yet has put its own address in x30.
         (Location::Register, _) => return Err(Reason::ReturnAddressLost),
     };
@@ -383,6 +402,44 @@ fn ftrace_caller<M: Machine>(
         sp: cfa,
         fp,
     })
+}
+
+/// Steps from the start of `ftrace_caller`, where it has stored nothing yet.
+///
+/// x30 is the callsite, x9 the return address of the function there. No tracer has been
+/// called, so both are what they will be; but where the kernel has direct calls, it is
+/// at the start that `ftrace_caller` may leave for one.
+fn ftrace_caller_start<M: Machine>(
+    machine: &mut M,
+    stacks: &mut Stacks,
+    state: &State,
+    rule: &Frame,
+) -> Result<State, Reason> {
+    let Kind::Interrupted { x9: lr, .. } = state.kind else {
+        return Err(Reason::ReturnAddressLost);
+    };
+    if rule.cfa.offset == 0 && M::FTRACE_REGS.direct_tramp.is_some() {
+        return Err(Reason::DirectCall);
+    }
+    Ok(State {
+        kind: Kind::Entered { lr },
+        ..frame(machine, stacks, state, rule)?
+    })
+}
+
+/// Steps from `return_to_handler` to the caller of the function that has returned to it.
+///
+/// It has saved its own address, which stands for the one that the tracer has kept.
+/// `ftrace_return_to_handler()` puts that in its place, and forgets it afterwards.
+fn graph_return<M: Machine>(
+    machine: &mut M,
+    stacks: &mut Stacks,
+    state: &State,
+    rule: &Frame,
+) -> Result<State, Reason> {
+    let caller = frame(machine, stacks, state, rule)?;
+    machine.pass_entered(caller.pc, caller.fp);
+    Ok(caller)
 }
 
 /// Steps from a BPF trampoline to the function whose entry has called it.

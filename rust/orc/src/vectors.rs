@@ -18,6 +18,7 @@ mod refuse_more;
 mod refuse_tracing;
 mod shadow;
 pub mod text;
+mod trampolines;
 
 use crate::machine::{FtraceRegs, Machine, RegsLayout, StackRange, State};
 use crate::reason::{Reason, Verdict};
@@ -104,6 +105,7 @@ pub fn all() -> impl Iterator<Item = &'static Vector> {
         refuse_more::VECTORS,
         refuse_tracing::VECTORS,
         shadow::VECTORS,
+        trampolines::VECTORS,
     ]
     .into_iter()
     .flatten()
@@ -202,6 +204,10 @@ impl Machine for Synthetic {
 
     fn is_bpf_trampoline(&mut self, pc: u64) -> bool {
         (text::BPF_TRAMPOLINE..text::BPF_DISPATCHER).contains(&pc)
+    }
+
+    fn is_graph_return(&self, pc: u64) -> bool {
+        (text::RETURN_TO_HANDLER..text::KRETPROBE).contains(&pc)
     }
 
     fn read(&mut self, address: u64) -> Option<u64> {

@@ -129,7 +129,7 @@ fn settle_interrupted<M: Machine>(machine: &mut M, state: &mut State) -> Result<
     let pc = machine.recover_interrupted(state.pc, state.fp)?;
     if pc != state.pc {
         state.pc = pc;
-        state.kind = Kind::Interrupted { lr: None };
+        state.kind = Kind::Interrupted { lr: None, x9: 0 };
     }
     Ok(())
 }

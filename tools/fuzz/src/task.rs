@@ -136,7 +136,7 @@ impl<T: Text> Task<T> {
         self.noted.reads.clear();
         self.noted.given.clear();
         self.noted.given.push(self.start.pc);
-        if let Kind::Interrupted { lr: Some(lr) } | Kind::Entered { lr } = self.start.kind {
+        if let Kind::Interrupted { lr: Some(lr), .. } | Kind::Entered { lr } = self.start.kind {
             self.noted.given.push(lr);
         }
     }

@@ -117,6 +117,12 @@ impl Machine for Target<'_> {
     }
 
     #[cfg(not(feature = "before"))]
+    fn is_graph_return(&self, pc: u64) -> bool {
+        let kept = &self.places.kept;
+        (kept.return_to_handler..kept.return_to_handler_end).contains(&pc)
+    }
+
+    #[cfg(not(feature = "before"))]
     fn pass_entered(&mut self, lr: u64, fp: u64) {
         self.kept
             .pass_entered(self.space, &self.places.kept, self.task, lr, fp);

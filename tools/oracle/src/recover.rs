@@ -31,6 +31,8 @@ pub struct Layout {
     pub kretprobe_fp: u64,
     /// `return_to_handler`, or zero.
     pub return_to_handler: u64,
+    /// Its end.
+    pub return_to_handler_end: u64,
     /// `__kretprobe_trampoline`, or zero.
     pub trampoline: u64,
 }

@@ -91,8 +91,8 @@ pub struct Shared {
     pub switch: Text,
     /// `ret_from_fork`.
     pub ret_from_fork: u64,
-    /// `ftrace_caller`, or zero.
-    pub ftrace_caller: u64,
+    /// `ftrace_caller`, where rows say that x9 counts, or nothing.
+    pub ftrace_caller: Text,
     /// `unwind_orc_module_finalize()` and `unwind_orc_module_cleanup()`, or zero.
     pub module_hooks: (u64, u64),
     /// `bpf_ksym_add()` and `bpf_ksym_del()`, or zero.
@@ -156,7 +156,10 @@ impl Shared {
             },
             switch: Text(switch, switch_end),
             ret_from_fork: image.symbol("ret_from_fork")?,
-            ftrace_caller: image.find("ftrace_caller").unwrap_or(0),
+            ftrace_caller: Text(
+                image.find("ftrace_caller").unwrap_or(0),
+                image.find("ftrace_caller_end").unwrap_or(0),
+            ),
             module_hooks: (
                 image.find("unwind_orc_module_finalize").unwrap_or(0),
                 image.find("unwind_orc_module_cleanup").unwrap_or(0),

@@ -32,6 +32,7 @@ struct task_struct;
  * from a stack through checked reads rather than through a pointer.
  */
 enum unwind_orc_regs {
+	UNWIND_ORC_REGS_X9 = offsetof(struct pt_regs, regs[9]),
 	UNWIND_ORC_REGS_FP = offsetof(struct pt_regs, regs[29]),
 	UNWIND_ORC_REGS_LR = offsetof(struct pt_regs, regs[30]),
 	UNWIND_ORC_REGS_SP = offsetof(struct pt_regs, sp),
@@ -284,6 +285,7 @@ enum unwind_orc_lookup unwind_orc_find(unsigned long pc,
 				       struct unwind_orc_region *region,
 				       u32 *frame_size);
 bool unwind_orc_is_entry_text(unsigned long pc);
+bool unwind_orc_is_graph_return(unsigned long pc);
 bool unwind_orc_is_kretprobe_trampoline(unsigned long pc);
 unsigned int unwind_orc_stacks(const struct task_struct *task,
 			       struct stack_info stacks[UNWIND_ORC_MAX_STACKS]);

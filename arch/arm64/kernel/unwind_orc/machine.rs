@@ -5,6 +5,7 @@
 use kernel::unwind_orc::{
     ftrace_regs,
     is_entry_text,
+    is_graph_return,
     is_kretprobe_trampoline,
     regs,
     strip_pac,
@@ -110,6 +111,7 @@ impl<'a, 'w> Task<'a, 'w> {
 
 impl Machine for Task<'_, '_> {
     const REGS: RegsLayout = RegsLayout {
+        x9: regs::X9,
         fp: regs::FP,
         lr: regs::LR,
         sp: regs::SP,
@@ -141,6 +143,10 @@ impl Machine for Task<'_, '_> {
 
     fn is_bpf_trampoline(&mut self, pc: u64) -> bool {
         matches!(self.walk.find(pc), Lookup::BpfTrampoline { .. })
+    }
+
+    fn is_graph_return(&self, pc: u64) -> bool {
+        is_graph_return(pc)
     }
 
     fn read(&mut self, address: u64) -> Option<u64> {

@@ -146,13 +146,31 @@ EXPORT_SYMBOL_GPL(unwind_orc_recover);
 NOKPROBE_SYMBOL(unwind_orc_recover);
 
 /**
- * unwind_orc_pass_entered() - a function that ftrace holds up at its entry
+ * unwind_orc_is_graph_return() - does a function graph return go on at this PC?
+ * @pc: any value
+ */
+bool unwind_orc_is_graph_return(unsigned long pc)
+{
+#ifdef CONFIG_FUNCTION_GRAPH_TRACER
+	return pc >= (unsigned long)return_to_handler &&
+	       pc < (unsigned long)return_to_handler_end;
+#else
+	return false;
+#endif
+}
+EXPORT_SYMBOL_GPL(unwind_orc_is_graph_return);
+NOKPROBE_SYMBOL(unwind_orc_is_graph_return);
+
+/**
+ * unwind_orc_pass_entered() - an address that is in place, and may be kept, too
  * @task:     the task being walked
  * @recovery: progress so far in this walk
- * @lr:       return address of that function, which is still in place
+ * @lr:       return address of a function that ftrace holds up at its entry, or of
+ *            one that return_to_handler returns for
  * @fp:       x29 at its entry
  *
  * ftrace_graph_func() keeps the address before it replaces it.
+ * ftrace_return_to_handler() puts it into its registers before it forgets it.
  */
 void unwind_orc_pass_entered(struct task_struct *task,
 			     struct unwind_orc_recovery *recovery,

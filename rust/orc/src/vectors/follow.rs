@@ -118,7 +118,7 @@ macro_rules! system_call {
 }
 
 /// What the function graph tracer has kept for a return to the thread's function.
-const GRAPH_KEPT: Return = Return {
+pub(super) const GRAPH_KEPT: Return = Return {
     trampoline: RETURN_TO_HANDLER,
     fp: KTHREAD_SP,
     pc: after_call(KTHREAD),

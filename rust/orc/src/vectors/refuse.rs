@@ -385,7 +385,6 @@ pub(super) const VECTORS: &[Vector] = &[
     stops_at_end! { "refuses_final_record_below_unproved_row", NOT_PROVED, NotProved },
     stops_at_end! { "refuses_final_record_below_other_assembly", NO_CFI, NoCfi },
     stops_at_end! { "refuses_final_record_below_init_text", INIT_TEXT, InitText },
-    stops_at_end! { "refuses_final_record_below_return_to_handler", RETURN_TO_HANDLER, NoCfi },
     Vector {
         name: "refuses_task_that_never_ran_elsewhere",
         start: State::switched_out(after_call(WORKER), TASK_REGS, TASK_REGS + STACKFRAME),
@@ -397,8 +396,6 @@ pub(super) const VECTORS: &[Vector] = &[
     stops_below_exception! { "refuses_exception_record_below_text_that_is_gone",
     NOT_TEXT, NotText },
     stops_below_exception! { "refuses_exception_record_below_other_assembly", NO_CFI, NoCfi },
-    stops_below_exception! { "refuses_exception_record_below_return_to_handler",
-    RETURN_TO_HANDLER, NoCfi },
     stops_below_exception! { "refuses_exception_record_below_init_text", INIT_TEXT, InitText },
     stops_blocked! { "refuses_init_text_amid_the_stack",
     [&[(WORKER_SP + 8, after_call(INIT_TEXT))]],

@@ -209,7 +209,7 @@ pub(super) const VECTORS: &[Vector] = &[
             after_call(FTRACE_CALLER),
             RETURN_TO_HANDLER,
         ],
-        verdict: stop(Reason::NoCfi, 2, RETURN_TO_HANDLER),
+        verdict: stop(Reason::PatchSiteNotEntry, 2, RETURN_TO_HANDLER),
         ..TRACER
     },
 ];

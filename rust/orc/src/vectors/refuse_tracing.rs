@@ -94,33 +94,6 @@ pub(super) const VECTORS: &[Vector] = &[
     RecoveryLoop, KRETPROBE },
     stops_at_return! { "refuses_kept_return_address_of_zero",
     to: KRETPROBE, kept: [kept(KRETPROBE, 0)], NullPc, 0 },
-    // What is kept would do at the first instruction, and be one return too far
-    // a little later. The whole of it is refused.
-    stops_in_trampoline! { "refuses_start_of_return_to_handler",
-    pc: RETURN_TO_HANDLER,
-    kept: [kept(RETURN_TO_HANDLER, after_call(KTHREAD))],
-    entry: RETURN_TO_HANDLER, NoCfi },
-    stops_in_trampoline! { "refuses_inside_of_return_to_handler",
-    pc: RETURN_TO_HANDLER + 0x40,
-    kept: [kept(RETURN_TO_HANDLER, after_call(KTHREAD))],
-    entry: RETURN_TO_HANDLER + 0x40, NoCfi },
-    Vector {
-        name: "refuses_call_from_return_to_handler",
-        words: &[
-            FINAL,
-            KTHREAD_FRAME,
-            &record(WORKER_SP, KTHREAD_SP, after_call(RETURN_TO_HANDLER)),
-            SWITCH_FRAME,
-        ],
-        returns: &[kept(RETURN_TO_HANDLER, after_call(KTHREAD))],
-        frames: &[
-            after_call(SWITCH),
-            after_call(WORKER),
-            after_call(RETURN_TO_HANDLER),
-        ],
-        verdict: stop(Reason::NoCfi, 2, after_call(RETURN_TO_HANDLER)),
-        ..BLOCKED
-    },
     stops_in_trampoline! { "refuses_x30_after_interrupted_kretprobe_trampoline",
     pc: KRETPROBE, kept: [kept(KRETPROBE, LEAF)], entry: LEAF, ReturnAddressLost },
     Vector {

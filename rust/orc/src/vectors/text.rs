@@ -22,7 +22,8 @@ pub const EL0_SYNC: u64 = TEXT + 0x100;
 /// `el1h_64_irq`, entry code.
 pub const EL1_IRQ: u64 = TEXT + 0x200;
 const ENTRY_END: u64 = TEXT + 0x300;
-/// `return_to_handler` of the function graph tracer: no rows.
+/// `return_to_handler` of the function graph tracer: `sub sp, sp, #112; …; str x30,
+/// [sp, #104]` at +0x14, without rows from +0x80 on, where SP is back.
 pub const RETURN_TO_HANDLER: u64 = TEXT + 0x300;
 /// `__kretprobe_trampoline`: no rows.
 pub const KRETPROBE: u64 = TEXT + 0x400;
@@ -57,6 +58,11 @@ pub const NO_RECORD: u64 = TEXT + 0x1900;
 pub const TRACED: u64 = TEXT + 0x1a00;
 /// `ftrace_caller`, with rows from where it has stored both records.
 pub const FTRACE_CALLER: u64 = TEXT + 0x1b00;
+/// Its start: `bti c; sub sp, sp, #144; …`, with the traced function's return address in
+/// x9.
+pub const FTRACE_CALLER_START: u64 = TEXT + 0x2700;
+/// From where it has restored x29, its end.
+pub const FTRACE_CALLER_TAIL: u64 = TEXT + 0x1b60;
 /// The same, with a larger frame than `struct __arch_ftrace_regs` and the records.
 pub const FTRACE_CALLER_LARGE: u64 = TEXT + 0x1b80;
 /// The same, with rows that give the next record in place of the caller's x29.
@@ -225,6 +231,11 @@ pub(super) const fn exception(at: u64, pc: u64, sp: u64, fp: u64, lr: u64) -> [W
     ]
 }
 
+/// What an exception at this address saves of x9.
+pub(super) const fn saved_x9(at: u64, x9: u64) -> [Word; 1] {
+    [(at + 72, x9)]
+}
+
 /// The same for an exception that did not change stacks.
 pub(super) const fn interrupted(pc: u64, sp: u64, fp: u64, lr: u64) -> [Word; 8] {
     exception(sp - REGS_BYTES, pc, sp, fp, lr)
@@ -250,6 +261,7 @@ pub(super) fn rule(pc: u64) -> Result<Rule, Reason> {
     let function = pc & !0xff;
     match function {
         RET_FROM_FORK..ENTRY_END | BOOT_ENTRY => Err(Reason::EntryText),
+        RETURN_TO_HANDLER => return_to_handler(pc & 0xff),
         ENTRY_END..UNDESCRIBED_END | NO_CFI => unreliable(Undescribed::NoCfi),
         HOLE => unreliable(Undescribed::Hole),
         NOT_PROVED => unreliable(Undescribed::NotProved),
@@ -265,7 +277,9 @@ pub(super) fn rule(pc: u64) -> Result<Rule, Reason> {
         BPF_TRAMPOLINE_SMALL => bpf_trampoline(pc & 0xff, 24),
         BPF_DISPATCHER => Err(Reason::BpfOther),
         INIT_TEXT => Err(Reason::InitText),
-        KTHREAD..HOLE | FAR_FRAME..TEXT_END => frame(function, pc & 0xff).map(Rule::Frame),
+        KTHREAD..HOLE | FTRACE_CALLER_START..TEXT_END => {
+            frame(function, pc & 0xff).map(Rule::Frame)
+        }
         _ => Err(Reason::NotText),
     }
 }
@@ -284,6 +298,25 @@ fn bpf_trampoline(offset: u64, frame_bytes: u32) -> Result<Rule, Reason> {
     match offset {
         0x20..0x80 => bpf::trampoline(NonZero::new(frame_bytes)),
         _ => Err(Reason::BpfOther),
+    }
+}
+
+fn return_to_handler(offset: u64) -> Result<Rule, Reason> {
+    let started = Frame {
+        cfa: Cfa {
+            base: CfaBase::Sp,
+            offset: 112,
+        },
+        ..Frame::ENTRY
+    };
+    match offset {
+        0..4 => Ok(Rule::Frame(Frame::ENTRY)),
+        4..0x18 => Ok(Rule::Frame(started)),
+        0x18..0x80 => Ok(Rule::Frame(Frame {
+            return_address: Location::Slot(8),
+            ..started
+        })),
+        _ => unreliable(Undescribed::NoCfi),
     }
 }
 
@@ -328,7 +361,19 @@ fn frame(function: u64, offset: u64) -> Result<Frame, Reason> {
             },
             ..ftrace_caller(16)
         },
+        FTRACE_CALLER if offset >= FTRACE_CALLER_TAIL - FTRACE_CALLER => Frame {
+            x29: X29::Caller,
+            ..ftrace_caller(16)
+        },
         FTRACE_CALLER => ftrace_caller(16),
+        FTRACE_CALLER_START => Frame {
+            cfa: Cfa {
+                base: CfaBase::Sp,
+                offset: if offset < 8 { 0 } else { 112 + 32 },
+            },
+            patch_site: true,
+            ..Frame::ENTRY
+        },
         FTRACE_CALLER_CHAIN if offset >= 0x80 => Frame {
             x29: X29::Other,
             ..ftrace_caller(32)

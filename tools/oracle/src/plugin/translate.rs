@@ -90,7 +90,7 @@ pub extern "C" fn on_translation(_id: Id, tb: *mut Tb) {
         let (insn, pc_start, _) = insns[start];
         prepare(insn, pc_start, shared);
         let segment = segment((pc_start, (number + 1 - start) as u32, changed, row));
-        let registers = start == 0 || changed != 0;
+        let registers = start == 0 || changed != 0 || shared.ftrace_caller.contains(pc_start);
         // SAFETY: the segment lives as long as the process.
         unsafe {
             exec(
@@ -150,7 +150,7 @@ fn prepare(insn: *mut Insn, pc: u64, shared: &Shared) {
     }
     let hooks: [(u64, ffi::ExecCb); 6] = [
         (shared.switch.0, on_switch),
-        (shared.ftrace_caller, on_ftrace_caller),
+        (shared.ftrace_caller.0, on_ftrace_caller),
         (shared.module_hooks.0, on_module),
         (shared.module_hooks.1, on_module_gone),
         (shared.bpf_hooks.0, on_bpf),

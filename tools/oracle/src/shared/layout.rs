@@ -55,6 +55,7 @@ fn kept(image: &Image, path: &Path) -> Result<Layout, Error> {
         kretprobe_ret: get("oracle_kretprobe_ret"),
         kretprobe_fp: get("oracle_kretprobe_fp"),
         return_to_handler: image.find("return_to_handler").unwrap_or(0),
+        return_to_handler_end: image.find("return_to_handler_end").unwrap_or(0),
         trampoline: image.find("__kretprobe_trampoline").unwrap_or(0),
     })
 }
@@ -74,6 +75,9 @@ pub fn places(image: &Image, offsets: &Path) -> Result<Places, Error> {
 /// The walk's layout of `struct pt_regs` is a constant: it must be this kernel's.
 pub fn check_layout(image: &Image) -> Result<(), Error> {
     let layout = RegsLayout {
+        #[cfg(not(feature = "before"))]
+        // The kernel has names for every second of them.
+        x9: image.offset("S_X8")? + 8,
         fp: image.offset("S_FP")?,
         lr: image.offset("S_LR")?,
         sp: image.offset("S_SP")?,

@@ -8,6 +8,8 @@ use crate::inject::{Changes, Fault, Taken, Words};
 use crate::judge::{entries, judge, records, truth, Judged};
 use crate::machine::{strip_pac, Target};
 use crate::recover::Kept;
+#[cfg(not(feature = "before"))]
+use crate::registers::Reg;
 use crate::shared::shared;
 
 use orc::machine::State;
@@ -45,7 +47,7 @@ impl Vcpu {
         if self.stacks[1].low == 0 {
             self.stacks[1] = self.irq_stack();
         }
-        let state = State::interrupted(pc, self.sp, self.fp, self.lr);
+        let state = self.interrupted(pc);
         let outcome = self.verdict(state);
         match outcome {
             Outcome::Refused(_, pc) if self.is_init_text(pc) => {
@@ -57,6 +59,15 @@ impl Vcpu {
             _ => {}
         }
         outcome
+    }
+
+    fn interrupted(&mut self, pc: u64) -> State {
+        let state = State::interrupted(pc, self.sp, self.fp, self.lr);
+        #[cfg(not(feature = "before"))]
+        if shared().ftrace_caller.contains(pc) {
+            return state.with_x9(self.registers.read(Reg::X(9)));
+        }
+        state
     }
 
     /// The first of a kind.

@@ -27,6 +27,8 @@ pub struct Reg(u8);
 impl Reg {
     /// The frame pointer.
     pub const X29: Self = Self(29);
+    /// Where a patched function's entry has put its return address.
+    pub const X9: Self = Self(9);
     /// The link register.
     pub const X30: Self = Self(30);
     /// The stack pointer.

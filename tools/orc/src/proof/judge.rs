@@ -31,7 +31,7 @@ pub(super) fn row(facts: &Facts, claim: &Claim) -> Result<Frame, Class> {
         signed: signed(facts, return_address),
         caller_fp: caller_fp(facts, claim)?,
         x29: x29(facts),
-        patch_site: claim.signal_frame && has_synthetic_record(facts),
+        patch_site: claim.signal_frame && knows_traced_return(facts, claim),
     };
     if let Some(by_sp) = relative_to_sp(facts, &frame) {
         return Ok(by_sp);
@@ -237,6 +237,14 @@ fn signed(facts: &Facts, location: Location) -> Option<bool> {
         Sign::Plain => Some(false),
         Sign::Unknown => None,
     }
+}
+
+/// An ftrace trampoline has the traced function's return address in x9, until it has
+/// stored the record.
+fn knows_traced_return(facts: &Facts, claim: &Claim) -> bool {
+    let saves_nothing =
+        claim.return_address == Location::Register && claim.caller_fp == Location::Register;
+    has_synthetic_record(facts) || (saves_nothing && facts.get(Reg::X9) == Value::TracedReturn)
 }
 
 fn has_synthetic_record(facts: &Facts) -> bool {

@@ -24,7 +24,7 @@ blocked_lies=(
 	"ra-odd|misaligned pc"
 	"ra-data|not kernel text"
 	"ra-other|$misplaced"
-	"ra-handler|no call frame information|code with other conventions"
+	"ra-handler|no call before the return address|code with other conventions"
 	"ra-slot|not kernel text"
 	"record-zero|null pc"
 	"sp|$misplaced"
@@ -33,7 +33,7 @@ blocked_lies=(
 	"final-type|unknown frame record type"
 	"end-ra-other|$misplaced"
 	"end-ra-data|not kernel text"
-	"end-ra-handler|no call frame information"
+	"end-ra-handler|no call before the return address"
 	"end-ra-init|text freed after boot"
 )
 
@@ -46,7 +46,7 @@ preempted_lies=(
 	"regs-pc-null|null pc"
 	"entry-ra-other|$misplaced"
 	"entry-ra-data|not kernel text"
-	"entry-ra-handler|no call frame information"
+	"entry-ra-handler|no call before the return address"
 )
 
 # Both in /proc, and by the counter of that reason.

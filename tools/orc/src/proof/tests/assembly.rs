@@ -145,7 +145,7 @@ const TRAMPOLINE: [u32; 13] = [
 ];
 
 #[test]
-fn marks_the_patch_site_once_the_record_stands() {
+fn marks_the_patch_site_while_x9_or_the_record_tells_the_return_address() {
     let returns_to = Location::Slot(32);
     let entry = sp(64);
     let saved = Row {
@@ -174,7 +174,8 @@ fn marks_the_patch_site_once_the_record_stands() {
             Rule::Unreliable(_) => None,
         }
     };
-    assert_eq!(patch_site(0), Some((false, X29::Caller)));
+    assert_eq!(patch_site(0), Some((true, X29::Caller)));
+    assert_eq!(patch_site(4), Some((true, X29::Caller)));
     assert_eq!(patch_site(5), Some((false, X29::Caller)));
     // [CFA-32] is the return address until the second record overwrites it with
     // x29, and x30 is stored above it again.
