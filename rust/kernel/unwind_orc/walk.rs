@@ -216,6 +216,20 @@ impl<'a> Walk<'a> {
         unsafe { bindings::unwind_orc_all_recovered(self.task, &self.recovery) }
     }
 
+    /// Whether the signature of a return address is right: `raw` is the word on the stack, `cfa`
+    /// what SP was at the entry of the function which has signed it.
+    ///
+    /// All are right where nothing is signed, or nobody wants to know.
+    #[inline(always)]
+    pub fn is_authentic(&self, raw: u64, cfa: u64) -> bool {
+        // SAFETY: By the type invariants the task is valid; its key is read, and two numbers are
+        // compared.
+        !cfg!(CONFIG_UNWIND_ORC_PAC)
+            || unsafe {
+                bindings::unwind_orc_is_authentic(self.task, raw as usize, cfa as usize)
+            }
+    }
+
     /// The instruction at `pc`, if that is text which a task may be found in.
     ///
     /// Where a probe has replaced it, the one that was there.

@@ -280,14 +280,14 @@ pub trait Machine {
 
     /// The walk has met a return address: `raw` is what x30 or the stack holds, with
     /// a pointer authentication code, or replaced by a tracer. It belongs to the frame
-    /// with this CFA, where the row says whether it was signed.
+    /// with this CFA. `signed` is [`Frame::signed`](crate::rule::Frame::signed) of the row.
     ///
     /// What else the machine knows of return addresses it compares with these.
     ///
     /// # Errors
     ///
     /// A reason of the machine's own.
-    fn witness(&mut self, raw: u64, cfa: u64) -> Result<(), Reason>;
+    fn witness(&mut self, raw: u64, cfa: u64, signed: Option<bool>) -> Result<(), Reason>;
 
     /// The walk has come to the end of the stack: whether all return addresses that
     /// tracers and other witnesses have kept were met.

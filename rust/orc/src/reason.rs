@@ -160,6 +160,9 @@ reasons! {
     /// SP is nearer to the CFA, or farther from it, than the function can put it;
     /// or on the same stack, where the row says another.
     SpOutsideBounds = 43, "stack pointer outside its bounds", Walk;
+    /// A return address with the signature of another one, without one where the
+    /// function signs, or with one where it does not.
+    NotAuthentic = 44, "return address not authentic", Machine;
 }
 
 impl Reason {

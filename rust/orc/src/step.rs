@@ -272,7 +272,7 @@ fn frame<M: Machine>(
     if rule.x29 == X29::Caller && fp != state.fp {
         return Err(Reason::FpMismatch);
     }
-    machine.witness(pc, cfa)?;
+    machine.witness(pc, cfa, rule.signed)?;
     Ok(State::returns_to(pc, cfa, fp))
 }
 
@@ -393,7 +393,8 @@ fn ftrace_caller<M: Machine>(
     }
     // ftrace_override_function_with_return(): the function is not executed.
     if regs.pc == regs.lr {
-        machine.witness(lr, cfa)?;
+        // As the call has left it in x30.
+        machine.witness(lr, cfa, Some(false))?;
         return Ok(State::returns_to(lr, cfa, fp));
     }
     Ok(State {

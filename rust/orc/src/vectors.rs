@@ -16,9 +16,9 @@ mod follow;
 mod refuse;
 mod refuse_more;
 mod refuse_tracing;
-mod shadow;
 pub mod text;
 mod trampolines;
+mod witness;
 
 use crate::machine::{FtraceRegs, Machine, RegsLayout, StackRange, State};
 use crate::reason::{Reason, Verdict};
@@ -104,8 +104,8 @@ pub fn all() -> impl Iterator<Item = &'static Vector> {
         refuse::VECTORS,
         refuse_more::VECTORS,
         refuse_tracing::VECTORS,
-        shadow::VECTORS,
         trampolines::VECTORS,
+        witness::VECTORS,
     ]
     .into_iter()
     .flatten()
@@ -262,9 +262,15 @@ impl Machine for Synthetic {
         }
     }
 
-    fn witness(&mut self, raw: u64, _cfa: u64) -> Result<(), Reason> {
+    fn witness(&mut self, raw: u64, _cfa: u64, signed: Option<bool>) -> Result<(), Reason> {
+        let address = self.strip_pac(raw);
+        let is_signed = raw != address;
+        let is_right = !is_signed || raw == text::signed(address);
+        if !is_right || signed.is_some_and(|signed| signed != is_signed) {
+            return Err(Reason::NotAuthentic);
+        }
         let (vector, mut shadow) = (self.vector, self.shadow);
-        shadow.meet(self.strip_pac(raw), |number| {
+        shadow.meet(address, |number| {
             let entry = vector.shadow.get(usize::try_from(number).ok()?)?;
             Some(self.strip_pac(*entry))
         })?;

@@ -404,7 +404,7 @@ impl<T: Text> Machine for Task<T> {
         }
     }
 
-    fn witness(&mut self, raw: u64, _cfa: u64) -> Result<(), Reason> {
+    fn witness(&mut self, raw: u64, _cfa: u64, _signed: Option<bool>) -> Result<(), Reason> {
         let entry = |number: u32| self.shadow.get(number as usize).copied();
         self.noted.shadow.meet(strip_pac(raw), entry)
     }

@@ -129,7 +129,7 @@ impl Machine for Target<'_> {
     }
 
     #[cfg(not(feature = "before"))]
-    fn witness(&mut self, _raw: u64, _cfa: u64) -> Result<(), Reason> {
+    fn witness(&mut self, _raw: u64, _cfa: u64, _signed: Option<bool>) -> Result<(), Reason> {
         Ok(())
     }
 

@@ -209,7 +209,7 @@ mod tests {
 
         fn pass_entered(&mut self, _lr: u64, _fp: u64) {}
 
-        fn witness(&mut self, _raw: u64, _cfa: u64) -> Result<(), Reason> {
+        fn witness(&mut self, _raw: u64, _cfa: u64, _signed: Option<bool>) -> Result<(), Reason> {
             Ok(())
         }
 

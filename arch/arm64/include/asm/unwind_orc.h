@@ -303,6 +303,8 @@ bool unwind_orc_all_recovered(struct task_struct *task,
 bool unwind_orc_shadow(const struct task_struct *task,
 		       const struct unwind_orc_start *start,
 		       struct unwind_orc_shadow *shadow);
+bool unwind_orc_is_authentic(const struct task_struct *task, unsigned long raw,
+			     unsigned long cfa);
 bool unwind_orc_instruction(unsigned long pc, u32 *instruction);
 bool unwind_orc_undisturbed(const struct task_struct *task,
 			    const struct unwind_orc_start *start);

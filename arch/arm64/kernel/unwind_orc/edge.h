@@ -26,6 +26,10 @@ bool unwind_orc_accept(const struct unwind_orc_ops *ops, const char *name,
 		       const struct unwind_orc_region *region);
 int unwind_orc_accept_all(const struct unwind_orc_ops *ops);
 
+/* pac.c */
+unsigned long unwind_orc_sign_as(const struct task_struct *task,
+				 unsigned long address, unsigned long modifier);
+
 /* task.c */
 void unwind_orc_start_task(struct unwind_orc_start *start,
 			   struct task_struct *task);

@@ -41,6 +41,11 @@ pub(crate) struct Task<'a, 'w> {
     last: Option<Text<'w>>,
     /// How far the walk has come on the shadow call stack.
     shadow: Cursor,
+    /// Whether the return address that was met last is authentic.
+    ///
+    /// Asked for only when the walk has made another step: where the address itself is impossible,
+    /// that says more.
+    last_is_authentic: bool,
 }
 
 /// A piece of text and the bytes of its table, which the walker has accepted before. An open table
@@ -77,7 +82,24 @@ impl<'a, 'w> Task<'a, 'w> {
             stacks,
             last: None,
             shadow: Cursor::at_top(entries),
+            last_is_authentic: true,
         }
+    }
+
+    /// Whether `raw` has the signature of the frame with this CFA, or none if the row says that
+    /// its function does not sign.
+    fn is_authentic(&self, raw: u64, cfa: u64, signed: Option<bool>) -> bool {
+        let has_code = raw != strip_pac(raw);
+
+        match signed {
+            Some(false) => !has_code,
+            None if !has_code => true,
+            _ => self.walk.is_authentic(raw, cfa),
+        }
+    }
+
+    fn authenticated(&self) -> Result<(), Reason> {
+        self.last_is_authentic.then_some(()).ok_or(Reason::NotAuthentic)
     }
 
     /// What the tables say of an address, or why none says anything.
@@ -184,7 +206,9 @@ impl Machine for Task<'_, '_> {
         self.walk.pass_entered(lr, fp);
     }
 
-    fn witness(&mut self, raw: u64, _cfa: u64) -> Result<(), Reason> {
+    fn witness(&mut self, raw: u64, cfa: u64, signed: Option<bool>) -> Result<(), Reason> {
+        self.authenticated()?;
+        self.last_is_authentic = self.is_authentic(raw, cfa, signed);
         if self.shadow.is_at_base() {
             return Ok(());
         }
@@ -196,6 +220,7 @@ impl Machine for Task<'_, '_> {
     }
 
     fn finish(&mut self) -> Result<(), Reason> {
+        self.authenticated()?;
         if self.walk.all_recovered() {
             self.shadow.finish()
         } else {

@@ -99,7 +99,11 @@ pub const BAD_CFI: u64 = TEXT + 0x2400;
 pub const NO_TABLE: u64 = TEXT + 0x2500;
 /// Behind the end of a table.
 pub const NO_ROW: u64 = TEXT + 0x2600;
-const TEXT_END: u64 = TEXT + 0x2c00;
+/// As [`WORKER`], and signs its return address first.
+pub const SIGNS: u64 = TEXT + 0x2c00;
+/// As [`WORKER`], and does not.
+pub const SIGNS_NOT: u64 = TEXT + 0x2d00;
+const TEXT_END: u64 = TEXT + 0x2e00;
 /// A BPF program with a frame of 96 bytes, its prologue below +0x20, which changes
 /// nothing up to +0xc, its epilogue from +0x80.
 pub const BPF_PROG: u64 = TEXT + 0x3000;
@@ -332,6 +336,10 @@ fn frame(function: u64, offset: u64) -> Result<Frame, Reason> {
         }
         ENDS_WITH_CALL => usual(32, offset),
         WORKER => usual(48, offset),
+        SIGNS | SIGNS_NOT => Frame {
+            signed: Some(function == SIGNS),
+            ..saved(CfaBase::Sp, 48, X29::Record(48))
+        },
         SLOW_PROLOGUE => slow_prologue(offset),
         LEAF | PARKED_LR => Frame::ENTRY,
         INVOKE_SYSCALL => Frame {

@@ -84,6 +84,10 @@ pub const fn meaning(reason: Reason) -> &'static str {
             "the shadow call stack holds a return address that the walk did not come to"
         }
         Reason::ShadowPointer => "x18 is neither on the task's shadow call stack nor on the CPU's",
+        Reason::NotAuthentic => {
+            "the return address has the signature of another address, frame or task, or none \
+             where its function signs"
+        }
     }
 }
 

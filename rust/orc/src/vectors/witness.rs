@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Stacks with a shadow call stack beside them.
+//! Stacks with other witnesses for their return addresses: a shadow call stack beside
+//! them, or signatures.
 
 use super::follow::BLOCKED;
 use super::text::*;
@@ -24,6 +25,28 @@ macro_rules! refuses {
                 reason: Reason::ShadowLeft,
                 frame: 3,
                 pc: after_call(RET_FROM_FORK),
+            },
+            ..BLOCKED
+        }
+    };
+}
+
+/// A function with such a return address.
+macro_rules! forged {
+    ($name:literal, $function:expr, $return_address:expr) => {
+        Vector {
+            name: $name,
+            words: &[
+                FINAL,
+                KTHREAD_FRAME,
+                &record(WORKER_SP, KTHREAD_SP, $return_address),
+                &record(SWITCH_SP, WORKER_SP, after_call($function)),
+            ],
+            frames: &[after_call(SWITCH), after_call($function)],
+            verdict: Verdict::Unreliable {
+                reason: Reason::NotAuthentic,
+                frame: 1,
+                pc: after_call($function),
             },
             ..BLOCKED
         }
@@ -119,4 +142,25 @@ pub(super) const VECTORS: &[Vector] = &[
     [after_call(RET_FROM_FORK), after_call(LEAF), after_call(WORKER)] },
     refuses! { "refuses_functions_in_another_order",
     [after_call(KTHREAD), after_call(RET_FROM_FORK), after_call(WORKER)] },
+    // Two bits of the signature.
+    forged! { "refuses_return_address_with_another_signature",
+    WORKER, signed(after_call(KTHREAD)) ^ (0x11 << 56) },
+    forged! { "refuses_return_address_without_its_signature", SIGNS, after_call(KTHREAD) },
+    forged! { "refuses_signature_where_none_is_made", SIGNS_NOT, signed(after_call(KTHREAD)) },
+    Vector {
+        name: "follows_function_that_signs_its_return_address",
+        words: &[
+            FINAL,
+            KTHREAD_FRAME,
+            &record(WORKER_SP, KTHREAD_SP, signed(after_call(KTHREAD))),
+            &record(SWITCH_SP, WORKER_SP, after_call(SIGNS)),
+        ],
+        frames: &[
+            after_call(SWITCH),
+            after_call(SIGNS),
+            after_call(KTHREAD),
+            after_call(RET_FROM_FORK),
+        ],
+        ..BLOCKED
+    },
 ];
