@@ -405,11 +405,16 @@ fn ftrace_caller<M: Machine>(
     })
 }
 
+/// Whether this is CBNZ of a 64-bit register: compare and branch, C4.1 of the Arm ARM.
+const fn is_cbnz(instruction: u32) -> bool {
+    instruction & 0xff00_0000 == 0xb500_0000
+}
+
 /// Steps from the start of `ftrace_caller`, where it has stored nothing yet.
 ///
 /// x30 is the callsite, x9 the return address of the function there. No tracer has been
-/// called, so both are what they will be; but where the kernel has direct calls, it is
-/// at the start that `ftrace_caller` may leave for one.
+/// called, so both are what they will be. Where the kernel has direct calls, one is
+/// loaded and tested for at once: until then there is none, and after the branch neither.
 fn ftrace_caller_start<M: Machine>(
     machine: &mut M,
     stacks: &mut Stacks,
@@ -419,7 +424,8 @@ fn ftrace_caller_start<M: Machine>(
     let Kind::Interrupted { x9: lr, .. } = state.kind else {
         return Err(Reason::ReturnAddressLost);
     };
-    if rule.cfa.offset == 0 && M::FTRACE_REGS.direct_tramp.is_some() {
+    let next = machine.instruction(state.pc).ok_or(Reason::DirectCall)?;
+    if M::FTRACE_REGS.direct_tramp.is_some() && is_cbnz(next) {
         return Err(Reason::DirectCall);
     }
     Ok(State {

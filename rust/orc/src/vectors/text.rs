@@ -58,7 +58,7 @@ pub const NO_RECORD: u64 = TEXT + 0x1900;
 pub const TRACED: u64 = TEXT + 0x1a00;
 /// `ftrace_caller`, with rows from where it has stored both records.
 pub const FTRACE_CALLER: u64 = TEXT + 0x1b00;
-/// Its start: `bti c; sub sp, sp, #144; …`, with the traced function's return address in
+/// Its start: `bti c; cbnz x17, …; sub sp, sp, #144; …`, with the traced function's return address in
 /// x9.
 pub const FTRACE_CALLER_START: u64 = TEXT + 0x2700;
 /// From where it has restored x29, its end.
@@ -377,7 +377,7 @@ fn frame(function: u64, offset: u64) -> Result<Frame, Reason> {
         FTRACE_CALLER_START => Frame {
             cfa: Cfa {
                 base: CfaBase::Sp,
-                offset: if offset < 8 { 0 } else { 112 + 32 },
+                offset: if offset < 12 { 0 } else { 112 + 32 },
             },
             patch_site: true,
             ..Frame::ENTRY
@@ -432,13 +432,14 @@ fn slow_prologue(offset: u64) -> Frame {
 pub(super) const fn instruction(pc: u64) -> Option<u32> {
     match (pc & !0xff, pc & 0xff) {
         (BOOT_ENTRY, _) | (NO_RECORD, NO_CALL) => None,
-        (_, NO_CALL) => Some(0xd503_201f),  // nop
-        (_, 0x44) => Some(0x17ff_ff00),     // b
-        (_, 0x48) => Some(0xd61f_0100),     // br x8
-        (_, 0x4c) => Some(0xd71f_0909),     // braa x8, x9
-        (_, 0x50) => Some(0xd61f_0d1f),     // brabz x8
-        (_, 0x54) => Some(0xd65f_03c0),     // ret
-        (_, BPF_CALL) => Some(0xd65f_0140), // ret x10
+        (_, NO_CALL) => Some(0xd503_201f),             // nop
+        (FTRACE_CALLER_START, 4) => Some(0xb500_0a91), // cbnz x17
+        (_, 0x44) => Some(0x17ff_ff00),                // b
+        (_, 0x48) => Some(0xd61f_0100),                // br x8
+        (_, 0x4c) => Some(0xd71f_0909),                // braa x8, x9
+        (_, 0x50) => Some(0xd61f_0d1f),                // brabz x8
+        (_, 0x54) => Some(0xd65f_03c0),                // ret
+        (_, BPF_CALL) => Some(0xd65f_0140),            // ret x10
         (_, BPF_NO_CALL) => Some(0xd65f_0140),
         (_, 0x58) => Some(0x1000_005e),    // adr x30, .+8
         (WORKER, _) => Some(0xd63f_0100),  // blr x8

@@ -73,9 +73,9 @@ const fn stop(reason: Reason, frame: u32, pc: u64) -> Verdict {
 const GRAPH_SP: u64 = KTHREAD_SP - 112;
 /// An x30 that was used for something else since.
 const STALE: u64 = NOT_TEXT;
-/// Before and after SP goes down.
-const START: u64 = FTRACE_CALLER_START + 4;
-const STARTED: u64 = FTRACE_CALLER_START + 8;
+/// Where a direct call is tested for, and after SP went down.
+const DECIDES: u64 = FTRACE_CALLER_START + 4;
+const STARTED: u64 = FTRACE_CALLER_START + 12;
 /// With x29 that of the callsite again.
 const TAIL: u64 = FTRACE_CALLER_TAIL;
 const CALLER: Verdict = Verdict::Reliable { frames: 7 };
@@ -90,9 +90,14 @@ const REPLACED: &[Word] = &[
 ];
 
 pub(super) const VECTORS: &[Vector] = &[
-    // A direct call may be what ftrace_caller will do.
-    in_ftrace_caller! { "refuses_start_of_ftrace_caller_with_direct_calls",
-    START, TRACED_SP, x9: after_call(KTHREAD), [], [], stop(Reason::DirectCall, 3, START) },
+    in_ftrace_caller! { "follows_start_of_ftrace_caller",
+    FTRACE_CALLER_START, TRACED_SP, x9: after_call(KTHREAD), [],
+    [TRACED + 12, after_call(KTHREAD), after_call(RET_FROM_FORK)], CALLER },
+    in_ftrace_caller! { "refuses_ftrace_caller_where_it_may_leave_for_a_direct_call",
+    DECIDES, TRACED_SP, x9: after_call(KTHREAD), [], [], stop(Reason::DirectCall, 3, DECIDES) },
+    in_ftrace_caller! { "follows_ftrace_caller_without_a_direct_call",
+    DECIDES + 4, TRACED_SP, x9: after_call(KTHREAD), [],
+    [TRACED + 12, after_call(KTHREAD), after_call(RET_FROM_FORK)], CALLER },
     in_ftrace_caller! { "follows_ftrace_caller_before_its_records",
     STARTED, FTRACE_SP, x9: after_call(KTHREAD), [],
     [TRACED + 12, after_call(KTHREAD), after_call(RET_FROM_FORK)], CALLER },
