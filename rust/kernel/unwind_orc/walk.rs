@@ -225,9 +225,7 @@ impl<'a> Walk<'a> {
         // SAFETY: By the type invariants the task is valid; its key is read, and two numbers are
         // compared.
         !cfg!(CONFIG_UNWIND_ORC_PAC)
-            || unsafe {
-                bindings::unwind_orc_is_authentic(self.task, raw as usize, cfa as usize)
-            }
+            || unsafe { bindings::unwind_orc_is_authentic(self.task, raw as usize, cfa as usize) }
     }
 
     /// The instruction at `pc`, if that is text which a task may be found in.

@@ -19,7 +19,7 @@ extern const char __start_notes[], __stop_notes[];
 extern const char __start_orc_unwind[], __stop_orc_unwind[];
 
 /* entry-ftrace.S */
-extern void return_to_handler_end(void);
+void return_to_handler_end(void);
 
 /* tables.c */
 bool unwind_orc_accept(const struct unwind_orc_ops *ops, const char *name,

@@ -99,7 +99,9 @@ impl<'a, 'w> Task<'a, 'w> {
     }
 
     fn authenticated(&self) -> Result<(), Reason> {
-        self.last_is_authentic.then_some(()).ok_or(Reason::NotAuthentic)
+        self.last_is_authentic
+            .then_some(())
+            .ok_or(Reason::NotAuthentic)
     }
 
     /// What the tables say of an address, or why none says anything.

@@ -5,10 +5,10 @@
  * A function that saves its return address signs it first, with the stack pointer at
  * its entry and the key of its task. The signature can be made again and compared.
  */
+#include <linux/cpufeature.h>
 #include <linux/kprobes.h>
 #include <linux/sched.h>
 
-#include <asm/cpufeature.h>
 #include <asm/pointer_auth.h>
 #include <asm/sections.h>
 #include <asm/sysreg.h>
