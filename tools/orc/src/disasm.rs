@@ -2,7 +2,7 @@
 
 //! Instructions as text, for people who read a report.
 //!
-//! The proof does not look at it: what an instruction does is [`crate::proof::insn`].
+//! The proof does not look at it: what an instruction does is [`crate::a64::insn`].
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -10,7 +10,7 @@ use std::ops::Range;
 use fARM64::format::{FmtFormatter, Formatter as _, FormatterOptions};
 use fARM64::{Decoder, DecoderOptions};
 
-use crate::branch;
+use crate::a64::branch;
 use crate::text::{Target, TextSection};
 
 /// What stands for a target in another section, which no text section knows.

@@ -8,10 +8,10 @@ use std::ops::Range;
 
 use object::elf;
 
+use crate::a64::insn::Insn;
 use crate::cfi::Described;
 use crate::claim::{Claim, Claims};
 use crate::elf::{Image, Symbol};
-use crate::proof::insn::Insn;
 use crate::text::{Function, Kind};
 
 /// Delimiters, in the kernel's linker script, of text that follows conventions of

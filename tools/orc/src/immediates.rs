@@ -9,10 +9,10 @@
 
 use object::elf;
 
+use crate::a64::insn::{Insn, Reg, Step};
 use crate::elf::{Image, Relocation};
 use crate::error::Fault;
 use crate::patches;
-use crate::proof::insn::{Insn, Reg, Step};
 use crate::text::Patch;
 
 /// The lowest bit of the 16-bit immediate of `movz`, `movn` and `movk`.

@@ -8,7 +8,7 @@
 //! elf ── cfi, functions, patches ── input ── proof ── generate ── table ── emit
 //! ```
 
-mod branch;
+pub mod a64;
 pub mod cfi;
 pub mod check;
 pub mod claim;

@@ -12,12 +12,10 @@ use std::ops::Range;
 
 use object::elf;
 
-use crate::branch;
+use crate::a64::{branch, NOP};
 use crate::elf::{Image, Section};
 use crate::error::Fault;
 use crate::text::Patch;
-
-const NOP: u32 = 0xd503_201f;
 
 /// `ARM64_CB_BIT` of `alt_instr::cpucap`: `alt_offset` is a callback.
 const CALLBACK: u16 = 1 << 15;

@@ -9,8 +9,8 @@
 
 use orc::rule::CfaBase;
 
+use crate::a64::insn::{Flow, Insn, Mode, Reg, Step};
 use crate::proof::facts::Facts;
-use crate::proof::insn::{Flow, Insn, Mode, Reg, Step};
 use crate::proof::value::Value;
 use crate::proof::{implies, Class, Finding};
 use crate::text::TextSection;

@@ -9,12 +9,12 @@ use super::row::Section;
 use super::said::Said;
 use super::walk::Kind;
 use super::{Place, Shown};
+use crate::a64::insn::{Flow, Insn};
 use crate::disasm::{self, Line};
 use crate::error::Fault;
 use crate::input::{Input, Text};
 use crate::patches;
 use crate::place::{self, Found};
-use crate::proof::insn::{Flow, Insn};
 use crate::source::{Debug, Lines};
 use crate::text::{Target, TextSection};
 

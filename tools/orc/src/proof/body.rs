@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use crate::claim::{Claim, Claims};
 use crate::text::{Fixup, Function, Patch, Target, TextSection};
 
-use super::insn::{Flow, Insn, Regs, Step};
 use super::returns::Returns;
 use super::section::Entrance;
+use crate::a64::insn::{Flow, Insn, Regs, Step};
 
 /// Where a branch of a function goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

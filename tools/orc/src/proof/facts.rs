@@ -21,10 +21,11 @@
 
 use std::fmt;
 
-use super::insn::{Access, Mode, Reg, Regs, Step, Store};
-use super::range::{self, Range};
+use super::range::Range;
 use super::slots::Slots;
 use super::value::{Sign, Value};
+use crate::a64::insn::{Access, Mode, Reg, Regs, Step, Store};
+use crate::a64::is_top_run;
 
 /// What is known before an instruction is executed.
 #[derive(Clone, Debug, PartialEq)]
@@ -343,7 +344,7 @@ impl Facts {
     fn mask(&mut self, to: Reg, from: Reg, mask: u64) {
         let (value, range) = (self.get(from), self.range(from));
         self.set_range(to, range.masked(mask));
-        if let (Reg::SP, Value::Cfa(limit), true) = (to, value, range::is_top_run(mask)) {
+        if let (Reg::SP, Value::Cfa(limit), true) = (to, value, is_top_run(mask)) {
             self.limit_sp(limit);
         }
     }

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use super::body::{Body, Place};
 use super::facts::Facts;
-use super::insn::{Flow, Insn, Reg};
 use super::judge;
 use super::value::Value;
+use crate::a64::insn::{Flow, Insn, Reg};
 
 /// Facts that reach the start of every block.
 pub(super) struct Blocks<'a> {

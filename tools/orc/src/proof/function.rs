@@ -13,13 +13,13 @@ use super::body::{Body, Place};
 use super::facts::Facts;
 use super::finding::{Class, Counts, Finding, Proof};
 use super::flow::{self, Blocks, Next};
-use super::insn::{Flow, Reg};
 use super::judge;
 use super::points::Point;
 use super::section::{Entrance, Prover};
 use super::unproved::ways_out;
 use super::unreached::enter_by_claim;
 use super::value::Value;
+use crate::a64::insn::{Flow, Reg};
 
 /// What comes of one function.
 #[derive(Debug)]

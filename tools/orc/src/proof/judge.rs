@@ -8,9 +8,9 @@ use crate::claim::Claim;
 
 use super::facts::Facts;
 use super::finding::Class;
-use super::insn::Reg;
 use super::range::{Range, UNBOUNDED_BELOW};
 use super::value::{Sign, Value};
+use crate::a64::insn::Reg;
 
 /// The synthetic record of an ftrace trampoline: CFA minus this, and 8 above.
 const SYNTHETIC_FP: i32 = -16;

@@ -14,11 +14,11 @@ use super::facts::Facts;
 use super::finding::{Counts, Proof};
 use super::flow::{self, Blocks, Next};
 use super::function::Analysis;
-use super::insn::{Flow, Reg};
 use super::no_leaf::NoLeaf;
 use super::section::{Entrance, Prover};
 use super::unproved::ways_out;
 use super::unreached::roots;
+use crate::a64::insn::{Flow, Reg};
 
 pub(super) fn analyze(
     prover: &Prover<'_>,

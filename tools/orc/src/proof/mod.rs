@@ -8,7 +8,7 @@
 //! No jump table is decoded. What direct branches do not reach is entered with
 //! its own claim, and counted as assumed.
 //!
-//! * [`insn`]: what an instruction does; [`facts`]: what is known at one;
+//! * [`facts`]: what is known at an instruction;
 //! * `body`: a function, decoded; `flow`: the dataflow over it;
 //! * `judge`: facts against claims; `function`: all of it for one function;
 //!   `leaf`: the same for one without CFI; `unreached`: blocks entered by claim;
@@ -22,7 +22,6 @@ pub mod facts;
 pub mod finding;
 mod flow;
 mod function;
-pub mod insn;
 mod judge;
 mod leaf;
 mod no_leaf;

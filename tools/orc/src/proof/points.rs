@@ -8,7 +8,7 @@ use crate::claim::Claim;
 use super::body::{Body, Place};
 use super::facts::Facts;
 use super::flow::{self, Next};
-use super::insn::Flow;
+use crate::a64::insn::Flow;
 
 /// One instruction of a function.
 #[derive(Clone, Debug)]

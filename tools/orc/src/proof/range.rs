@@ -9,6 +9,8 @@
 
 use std::fmt;
 
+use crate::a64::is_top_run;
+
 use super::value::Value;
 
 /// Between what two numbers a register is, both included.
@@ -253,11 +255,6 @@ fn add_bound(bound: i32, none: i32, by: i64) -> i64 {
         true => none.into(),
         false => i64::from(bound).saturating_add(by),
     }
-}
-
-/// Whether some low bits are cleared, and no others.
-pub(super) const fn is_top_run(mask: u64) -> bool {
-    mask.leading_ones() + mask.trailing_zeros() == u64::BITS
 }
 
 impl fmt::Display for Range {

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use crate::text::{Fixup, Function, Patch, Target, TextSection};
 
-use super::insn::{Flow, Insn};
+use crate::a64::insn::{Flow, Insn};
 
 /// By function of a section, in its order: whether it may return. Of an empty
 /// one, nothing is known.

@@ -20,10 +20,10 @@ use super::body::Body;
 use super::facts::Facts;
 use super::finding::Proof;
 use super::function::{self, Analysis};
-use super::insn::Reg;
 use super::points::Point;
 use super::returns::Returns;
 use super::{judge, leaf};
+use crate::a64::insn::Reg;
 
 /// More rounds than branches between functions ever took. A function whose
 /// entries still change after them is not proved.

@@ -12,8 +12,8 @@
 
 use super::body::{Body, Place};
 use super::facts::Facts;
-use super::insn::Flow;
 use super::section::{Entrance, Prover};
+use crate::a64::insn::Flow;
 
 /// The ways from `body` into other functions that are not their plain entry.
 pub(super) fn ways_out(prover: &Prover<'_>, body: &Body<'_>) -> Vec<Entrance> {

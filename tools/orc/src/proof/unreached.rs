@@ -9,8 +9,8 @@ use crate::claim::Claim;
 use super::body::{Body, Place};
 use super::facts::Facts;
 use super::flow::Blocks;
-use super::insn::{Flow, Insn, Reg};
 use super::judge;
+use crate::a64::insn::{Flow, Insn, Reg};
 
 /// Enters each block that nothing reaches with the claim of its own row; how many.
 ///

@@ -6,7 +6,7 @@
 
 use fARM64::info::instruction_info;
 use fARM64::{Instruction, MemIndexMode, Mnemonic, Operand, Register, ShiftType};
-use orctool::proof::insn::{Access, Flow, Insn, Mode, Reg, Regs, Step, Store};
+use orctool::a64::insn::{Access, Flow, Insn, Mode, Reg, Regs, Step, Store};
 
 use crate::{is_write, register};
 

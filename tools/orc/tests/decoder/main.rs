@@ -22,8 +22,8 @@ mod unallocated;
 
 use fARM64::info::{instruction_info, InstructionInfo, OpAccess};
 use fARM64::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, Register};
+use orctool::a64::insn::{Flow, Insn, Mode, Reg, Regs, Step, Store};
 use orctool::input::Input;
-use orctool::proof::insn::{Flow, Insn, Mode, Reg, Regs, Step, Store};
 use rayon::prelude::*;
 
 const SAMPLE: u32 = 4_000_000;

@@ -14,7 +14,7 @@
 //!   would be wrong until the model knows the extension;
 //! * system instructions that have no result.
 
-use orctool::proof::insn::{Flow, Insn, Step};
+use orctool::a64::insn::{Flow, Insn, Step};
 
 /// What we claim to know of a word that nobody knows, if we do.
 pub fn disagreement(word: u32) -> Option<String> {

@@ -2,7 +2,7 @@
 
 //! Data processing with an immediate (bits 28..26 are 100).
 
-use super::super::range::is_top_run;
+use super::super::is_top_run;
 use super::{bit, field, Reg, Step};
 
 pub(super) fn decode(word: u32) -> Step {
