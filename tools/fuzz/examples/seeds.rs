@@ -222,11 +222,9 @@ fn findings(file: &[u8]) -> String {
 
 fn tables(file: &[u8]) -> Vec<Vec<u8>> {
     let input = Input::read(file).expect("a sound file");
-    let table = |text| {
-        let rows = generate::rows(text, &generate::prove(text, || ()));
-        table::write(&rows, &[0; 20]).expect("a table")
-    };
-    input.texts.iter().map(table).collect()
+    let rows = generate::Proved::new(&input, || ()).rows(&input);
+    let table = |rows| table::write(rows, &[0; 20]).expect("a table");
+    rows.iter().map(table).collect()
 }
 
 /// A table as `orc_fuzz::table` puts it together again.

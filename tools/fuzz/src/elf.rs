@@ -33,7 +33,6 @@ pub fn run(file: &[u8]) {
 pub(crate) fn tables_of(input: &Input<'_>) {
     for text in &input.texts {
         let _ = tables::carried(input, text);
-        let _ = stat::refused(text);
     }
     let build_id = input.build_id().unwrap_or([0; 20]);
     if input.cfi.is_some() {
@@ -71,8 +70,11 @@ pub(crate) fn tables_of(input: &Input<'_>) {
 /// All tables of a file, as an object and in the file.
 fn generate(input: &Input<'_>, build_id: &BuildId) {
     let mut made = Vec::new();
-    for text in &input.texts {
-        let rows = generate::rows(text, &generate::prove(text, || ()));
+    let proved = generate::Proved::new(input, || ());
+    for (text, proofs) in input.texts.iter().zip(&proved.proofs) {
+        let _ = stat::refused(text, proofs);
+    }
+    for (text, rows) in input.texts.iter().zip(proved.rows(input)) {
         let table = table::write(&rows, build_id).expect("a table that the kernel refuses");
         let _ = emit::object(&table);
         if let Ok((_, linked)) = emit::linked_table(&input.image) {

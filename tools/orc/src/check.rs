@@ -14,6 +14,7 @@
 use serde::{Serialize, Serializer};
 
 use crate::claim::Claims;
+use crate::generate;
 use crate::input::{Input, Text};
 use crate::proof::{Counts, Finding, Proof, Prover};
 use crate::show::{printable, Claimed, Show};
@@ -161,14 +162,14 @@ impl File {
             without_cfi: Vec::new(),
             control_flow: ControlFlow::check(input),
         };
+        let proved = generate::Proved::new(input, done);
         for (index, text) in input.texts.iter().enumerate() {
-            let (prover, proofs) = Prover::section(&text.text, &done);
             file.add(&Proved {
                 index,
                 text,
                 is_linked: !input.image.relocatable,
-                prover: &prover,
-                proofs: &proofs,
+                prover: &proved.prover,
+                proofs: &proved.proofs[index],
             });
         }
         file
@@ -252,7 +253,7 @@ impl Proved<'_> {
 
     fn divergences(&self, number: usize, function: &Function, proof: &Proof) -> Vec<Divergence> {
         let facts = match function.claims {
-            Some(Claims::Rows(_)) => self.prover.facts(number),
+            Some(Claims::Rows(_)) => self.prover.facts(self.index, number),
             _ => Vec::new(),
         };
         let findings = proof.findings.iter();

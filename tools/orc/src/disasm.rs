@@ -71,7 +71,9 @@ fn instruction(section: &TextSection, offset: u64, word: u32) -> String {
     let address = section.address.wrapping_add(offset);
     let target = match section.branches.get(&offset) {
         Some(Target::Local(target)) => Some(*target),
-        Some(Target::External) => return format!("{} {ELSEWHERE}", mnemonic(word)),
+        Some(Target::Section { .. } | Target::External) => {
+            return format!("{} {ELSEWHERE}", mnemonic(word))
+        }
         None => branch::distance(word).map(|by| offset.wrapping_add_signed(by)),
     };
     let Some(target) = target else {

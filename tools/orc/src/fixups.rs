@@ -47,7 +47,9 @@ pub fn read(image: &Image<'_>) -> Result<Vec<Site>, Fault> {
 
 /// Those of one section.
 pub fn of(sites: &[Site], section: usize) -> Vec<Fixup> {
-    let sites = sites.iter().filter(|site| site.section == section);
+    let first = sites.partition_point(|site| site.section < section);
+    let sites = sites[first..].iter();
+    let sites = sites.take_while(|site| site.section == section);
     sites.map(|site| site.fixup).collect()
 }
 
@@ -72,7 +74,10 @@ fn site(table: &Table<'_, '_>, at: usize, written: u32) -> Result<Site, Fault> {
     let (to_section, to) = table.text(at + 4, "fixup is not text")?;
     let target = match to_section == section {
         true => Target::Local(to),
-        false => Target::External,
+        false => Target::Section {
+            index: to_section,
+            offset: to,
+        },
     };
     Ok(Site {
         section,

@@ -51,17 +51,29 @@ pub fn foreign(image: &Image<'_>, section: usize) -> Vec<Range<u64>> {
     merged
 }
 
-/// The functions of a section outside its foreign parts, sorted, without overlap.
+/// What the symbols and the CFI say of the functions of a section.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Those outside its foreign parts, sorted, without overlap.
+    pub functions: Vec<Function>,
+    /// As [`crate::text::TextSection::entries`].
+    pub entries: Vec<u64>,
+    /// As [`crate::text::TextSection::continued`].
+    pub continued: Vec<u64>,
+}
+
+/// The functions of a section.
 pub fn functions(
     image: &Image<'_>,
     section: usize,
     cfi: &[Described],
     foreign: &[Range<u64>],
-) -> Vec<Function> {
+) -> Found {
     let symbols = Symbols::new(image, section);
-    let mut functions: Vec<Function> = cfi
+    let first = cfi.partition_point(|entry| entry.section < section);
+    let mut functions: Vec<Function> = cfi[first..]
         .iter()
-        .filter(|entry| entry.section == section)
+        .take_while(|entry| entry.section == section)
         .map(|entry| symbols.described(entry))
         .collect();
     functions.sort_by_key(|f| f.start);
@@ -71,11 +83,16 @@ pub fn functions(
         symbols.take_in_nops(function, text, end);
         end = function.end;
     }
+    let continued = symbols.continued(&functions, text);
     let bare = symbols.bare(&functions);
     functions.extend(bare);
     functions.sort_by_key(|f| f.start);
     functions.retain(|f| !foreign.iter().any(|r| f.start < r.end && r.start < f.end));
-    functions
+    Found {
+        entries: symbols.entries(&functions),
+        continued,
+        functions,
+    }
 }
 
 /// Data in a section, by its mapping symbols: from each `$d` to the next `$x`.
@@ -197,6 +214,54 @@ impl<'i> Symbols<'i> {
                 function.kind = Kind::Func;
             }
         }
+    }
+
+    /// The described functions that start in the middle of what a symbol names: with
+    /// CFI for a second part of it, whose start is no entry. Where only NOPs come
+    /// before, the CFI starts late, and it is one.
+    fn continued(&self, described: &[Function], text: &[u8]) -> Vec<u64> {
+        let mut highest = 0;
+        let named = self.named.iter();
+        let ends = named.map(|(start, symbol)| {
+            highest = start.saturating_add(symbol.size).max(highest);
+            (*start, highest)
+        });
+        let ends: Vec<(u64, u64)> = ends.collect();
+        let starts = described.iter().map(|function| function.start);
+        let is_continued = |start: &u64| {
+            let after = ends.partition_point(|(at, _)| at < start);
+            let end = after.checked_sub(1).map_or(0, |last| ends[last].1);
+            let is_function = |symbol: &&Symbol<'_>| symbol.kind == elf::STT_FUNC.0;
+            let is_named = self.named.get(start).is_some_and(is_function);
+            end > *start && !is_named && !self.starts_late(*start, text)
+        };
+        starts.filter(is_continued).collect()
+    }
+
+    /// Whether all that is between a symbol's start and this place is NOPs.
+    fn starts_late(&self, start: u64, text: &[u8]) -> bool {
+        let mut before = start;
+        while before >= 4 && are_nops(text, before - 4..before) {
+            before -= 4;
+            if self.named.get(&before).is_some_and(|s| s.size != 0) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The symbols of functions inside others.
+    fn entries(&self, functions: &[Function]) -> Vec<u64> {
+        let mut entries = Vec::new();
+        for (at, symbol) in &self.named {
+            let after = functions.partition_point(|f| f.start <= *at);
+            let around = after.checked_sub(1).map(|index| &functions[index]);
+            let is_inside = around.is_some_and(|f| f.start < *at && *at < f.end);
+            if is_inside && symbol.kind == elf::STT_FUNC.0 && at % 4 == 0 {
+                entries.push(*at);
+            }
+        }
+        entries
     }
 
     /// The name of a place that has no symbol of its own.

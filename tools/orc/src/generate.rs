@@ -5,15 +5,32 @@
 
 use orc::rule::{Rule, Undescribed};
 
-use crate::input::Text;
+use crate::input::{Input, Text};
 use crate::proof::{Proof, Prover};
 use crate::table::Rows;
 
-/// Proves every function of a section, in parallel, in the order of the section.
-///
-/// `done` is called once for each function.
-pub fn prove(text: &Text, done: impl Fn() + Sync) -> Vec<Proof> {
-    Prover::section(&text.text, done).1
+/// A file, proved: those of its text sections that were asked for.
+#[derive(Debug)]
+pub struct Proved<'i> {
+    /// What knows the facts at each instruction.
+    pub prover: Prover<'i>,
+    /// By section, in the order of [`Input::texts`]: the proof of each function.
+    pub proofs: Vec<Vec<Proof>>,
+}
+
+impl<'i> Proved<'i> {
+    /// Proves every function, in parallel. `done` is called once for each.
+    pub fn new(input: &'i Input<'_>, done: impl Fn() + Sync) -> Self {
+        let texts = input.texts.iter().map(|text| &text.text).collect();
+        let (prover, proofs) = Prover::file(texts, input.others.iter().collect(), done);
+        Self { prover, proofs }
+    }
+
+    /// The rows of each section.
+    pub fn rows(&self, input: &Input<'_>) -> Vec<Rows> {
+        let texts = input.texts.iter().zip(&self.proofs);
+        texts.map(|(text, proofs)| rows(text, proofs)).collect()
+    }
 }
 
 /// The rows of a section whose functions have these proofs.

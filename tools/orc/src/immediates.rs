@@ -59,5 +59,6 @@ fn other_immediate(text: &[u8], offset: u64) -> Option<Patch> {
         offset,
         len: 4,
         replacement: vec![word ^ bit],
+        targets: Vec::new(),
     })
 }

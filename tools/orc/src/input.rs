@@ -2,6 +2,7 @@
 
 //! Everything that the proof and the tables need from one ELF file.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use object::elf;
@@ -9,8 +10,8 @@ use object::elf;
 use crate::cfi::{self, Cfi};
 use crate::elf::{Image, Section};
 use crate::error::Fault;
-use crate::text::{Patch, Target, TextSection};
-use crate::{fixups, functions, immediates, patches};
+use crate::text::{TextSection, Trap};
+use crate::{fixups, functions, immediates, patches, traps};
 
 /// Name of the section with a table, or its start: a module's tables are named
 /// after the text they describe (`.orc_unwind.init.text`).
@@ -28,6 +29,8 @@ pub struct Input<'d> {
     pub cfi: Option<Cfi>,
     /// Its text, as much of it as was asked for.
     pub texts: Vec<Text>,
+    /// The rest of its text: it may lead into what was asked for.
+    pub others: Vec<TextSection>,
 }
 
 /// Which text a command looks at.
@@ -83,33 +86,22 @@ impl<'d> Input<'d> {
     fn read_scope(data: &'d [u8], scope: Scope) -> Result<Self, Fault> {
         let image = Image::parse(data)?;
         let cfi = cfi::read(&image)?;
+        let tables = Tables::read(&image)?;
         let entries = cfi.as_ref().map_or(&[][..], |cfi| &cfi.entries);
-        let sites = patches::read(&image)?;
-        let faults = fixups::read(&image)?;
-        let mut texts = Vec::new();
+        let (mut texts, mut others) = (Vec::new(), Vec::new());
         for (section, header) in image.sections.iter().enumerate() {
-            if !is_wanted(&image, header, scope) {
+            if !header.is_text() || is_filled_by_loader(header) {
                 continue;
             }
             let foreign = match scope {
                 Scope::Tables => functions::foreign(&image, section),
                 Scope::Everything => Vec::new(),
             };
-            let sites = sites.iter().filter(|site| site.section == section);
-            let mut patches: Vec<Patch> = sites.map(|site| site.patch.clone()).collect();
-            patches.extend(immediates::read(&image, section)?);
-            patches.sort_by_key(|patch| patch.offset);
-            let text = TextSection {
-                name: header.name.to_string(),
-                address: if image.relocatable { 0 } else { header.address },
-                bytes: header.data.to_vec(),
-                functions: functions::functions(&image, section, entries, &foreign),
-                branches: branches(&image, section)?,
-                patches,
-                fixups: fixups::of(&faults, section),
-                data: functions::data(&image, section),
-                indirect: std::collections::BTreeMap::new(),
-            };
+            let text = tables.text(&image, section, entries, &foreign)?;
+            if !is_wanted(&image, header, scope) {
+                others.push(text);
+                continue;
+            }
             check_size(&text)?;
             texts.push(Text {
                 section,
@@ -118,7 +110,12 @@ impl<'d> Input<'d> {
             });
         }
         check_start(&image)?;
-        Ok(Self { image, cfi, texts })
+        Ok(Self {
+            image,
+            cfi,
+            texts,
+            others,
+        })
     }
 
     fn require_cfi(self) -> Result<Self, Fault> {
@@ -163,10 +160,62 @@ pub fn table_section(relocatable: bool, text: &str) -> String {
 /// other text is freed after boot or is never on the stack of a task. Of a module,
 /// all but what its loader fills (`arch/arm64/include/asm/module.lds.h`).
 fn is_wanted(image: &Image<'_>, section: &Section<'_>, scope: Scope) -> bool {
-    let filled_by_loader =
-        section.name.ends_with(".plt") || section.name.ends_with(".ftrace_trampoline");
-    let has_table = image.relocatable || section.name == ".text";
-    section.is_text() && !filled_by_loader && (has_table || scope == Scope::Everything)
+    image.relocatable || section.name == ".text" || scope == Scope::Everything
+}
+
+fn is_filled_by_loader(section: &Section<'_>) -> bool {
+    section.name.ends_with(".plt") || section.name.ends_with(".ftrace_trampoline")
+}
+
+/// What the tables of a file say about its text.
+struct Tables {
+    sites: patches::Sites,
+    fixups: Vec<fixups::Site>,
+    traps: BTreeMap<(usize, u64), Trap>,
+}
+
+impl Tables {
+    fn read(image: &Image<'_>) -> Result<Self, Fault> {
+        Ok(Self {
+            sites: patches::read(image)?,
+            fixups: fixups::read(image)?,
+            traps: traps::read(image)?,
+        })
+    }
+
+    /// One text section with what is known of it.
+    fn text(
+        &self,
+        image: &Image<'_>,
+        section: usize,
+        cfi: &[cfi::Described],
+        foreign: &[Range<u64>],
+    ) -> Result<TextSection, Fault> {
+        let header = &image.sections[section];
+        let found = functions::functions(image, section, cfi, foreign);
+        let (mut patches, copied) = self.sites.of(section);
+        patches.extend(immediates::read(image, section)?);
+        patches.sort_by_key(|patch| patch.offset);
+        let traps = self.traps.range((section, 0)..(section + 1, 0));
+        let branches = patches::relocated_branches(image, section)?;
+        let text = TextSection {
+            name: header.name.to_string(),
+            index: section,
+            address: if image.relocatable { 0 } else { header.address },
+            bytes: header.data.to_vec(),
+            functions: found.functions,
+            branches: branches.into_iter().collect(),
+            patches,
+            fixups: fixups::of(&self.fixups, section),
+            data: functions::data(image, section),
+            copied,
+            entries: found.entries,
+            continued: found.continued,
+            traps: traps.map(|((_, at), trap)| (*at, *trap)).collect(),
+            indirect: BTreeMap::new(),
+        };
+        Ok(text)
+    }
 }
 
 /// A table's offsets are 32-bit, and count instructions.
@@ -193,26 +242,6 @@ fn check_start(image: &Image<'_>) -> Result<(), Fault> {
         }
         _ => Ok(()),
     }
-}
-
-fn branches(
-    image: &Image<'_>,
-    section: usize,
-) -> Result<std::collections::BTreeMap<u64, Target>, Fault> {
-    let text = &image.sections[section];
-    let relocations = image.relocations(section)?;
-    let branches = relocations.iter().filter(|r| patches::is_branch(r.kind));
-    Ok(branches
-        .map(|r| {
-            let symbol = &image.symbols[r.symbol];
-            let address = symbol.address.wrapping_add_signed(r.addend);
-            let target = match address.checked_sub(text.address) {
-                Some(offset) if symbol.section == Some(section) => Target::Local(offset),
-                _ => Target::External,
-            };
-            (r.offset, target)
-        })
-        .collect())
 }
 
 /// The build-id among notes, and its offset.

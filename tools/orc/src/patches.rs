@@ -7,7 +7,7 @@
 //! (`include/linux/jump_label.h`) gives a site that is a NOP or a branch.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use object::elf;
@@ -15,7 +15,7 @@ use object::elf;
 use crate::a64::{branch, NOP};
 use crate::elf::{Image, Section};
 use crate::error::Fault;
-use crate::text::Patch;
+use crate::text::{Patch, Target};
 
 /// `ARM64_CB_BIT` of `alt_instr::cpucap`: `alt_offset` is a callback.
 const CALLBACK: u16 = 1 << 15;
@@ -35,44 +35,74 @@ pub struct Site {
     pub patch: Patch,
 }
 
-/// All sites of a file, by section and offset.
+/// All sites of a file.
+#[derive(Debug, Default)]
+pub struct Sites {
+    /// By section and offset.
+    pub sites: Vec<Site>,
+    /// Sections, and the ranges in them that hold replacements, sorted.
+    pub copied: Vec<(usize, Range<u64>)>,
+}
+
+/// Reads the sites of a file.
 ///
 /// # Errors
 ///
 /// A [`Fault`] when a table is malformed or a site is not text.
-pub fn read(image: &Image<'_>) -> Result<Vec<Site>, Fault> {
-    let mut sites = Vec::new();
+pub fn read(image: &Image<'_>) -> Result<Sites, Fault> {
     let known = Known::new(image)?;
+    let mut alternatives = Vec::new();
     for table in Table::alternatives(image)? {
-        table.each(ALT_BYTES, |at| table.alternative(at, &known), &mut sites)?;
+        let read = |at| table.alternative(at, &known);
+        table.each(ALT_BYTES, read, &mut alternatives)?;
+    }
+    let mut all = Sites::default();
+    for (site, source) in alternatives {
+        all.sites.push(site);
+        let range = |s: Source| (s.section, s.offset..s.offset + s.len);
+        all.copied.extend(source.map(range));
     }
     for table in Table::jumps(image)? {
-        table.each(JUMP_BYTES, |at| table.jump(at), &mut sites)?;
+        table.each(JUMP_BYTES, |at| table.jump(at), &mut all.sites)?;
     }
-    sites.sort_by_key(|site| (site.section, site.patch.offset));
-    Ok(sites)
+    let by_place = |site: &Site| (site.section, site.patch.offset);
+    all.sites.sort_by_key(by_place);
+    all.copied
+        .sort_by_key(|(section, range)| (*section, range.start));
+    Ok(all)
+}
+
+impl Sites {
+    /// The sites of a section, and the replacements in it.
+    pub fn of(&self, section: usize) -> (Vec<Patch>, Vec<Range<u64>>) {
+        let first = self.sites.partition_point(|site| site.section < section);
+        let sites = self.sites[first..].iter();
+        let sites = sites.take_while(|site| site.section == section);
+        let first = self.copied.partition_point(|(at, _)| *at < section);
+        let copied = self.copied[first..].iter();
+        let copied = copied.take_while(|(at, _)| *at == section);
+        (
+            sites.map(|site| site.patch.clone()).collect(),
+            copied.map(|(_, range)| range.clone()).collect(),
+        )
+    }
 }
 
 /// What is looked up once for all alternatives.
 struct Known {
     /// Address of the callback that writes NOPs, in a linked file.
     nop_callback: Option<u64>,
-    /// Sections and offsets of branches whose target a relocation gives.
-    branches: BTreeSet<(usize, u64)>,
+    /// By section and offset, the targets that relocations give to branches.
+    branches: BTreeMap<(usize, u64), Target>,
 }
 
 impl Known {
     fn new(image: &Image<'_>) -> Result<Self, Fault> {
-        let mut branches = BTreeSet::new();
-        for (index, _) in image
-            .sections
-            .iter()
-            .enumerate()
-            .filter(|(_, s)| s.is_text())
-        {
-            let relocations = image.relocations(index)?;
-            let relocated = relocations.iter().filter(|r| is_branch(r.kind));
-            branches.extend(relocated.map(|r| (index, r.offset)));
+        let mut branches = BTreeMap::new();
+        let sections = image.sections.iter().enumerate();
+        for (index, _) in sections.filter(|(_, s)| s.is_text()) {
+            let relocated = relocated_branches(image, index)?.into_iter();
+            branches.extend(relocated.map(|(offset, target)| ((index, offset), target)));
         }
         let nop_callback = image.symbol_address(NOP_CALLBACK);
         Ok(Self {
@@ -191,38 +221,43 @@ impl<'i, 'd> Table<'i, 'd> {
         place.wrapping_add_signed(i64::from(i32::from_le_bytes(distance)))
     }
 
-    fn alternative(&self, at: usize, known: &Known) -> Result<Option<Site>, Fault> {
+    /// The site of an alternative, and where its replacement stands.
+    fn alternative(
+        &self,
+        at: usize,
+        known: &Known,
+    ) -> Result<Option<(Site, Option<Source>)>, Fault> {
         let [len, alt_len] = [self.bytes[at + 10], self.bytes[at + 11]].map(u64::from);
         let capability = self.short(at + 8);
         let Some((section, offset)) = self.site(at, len)?.filter(|_| len != 0) else {
             return Ok(None);
         };
-        let replacement = if capability & CALLBACK == 0 {
+        let mut source = None;
+        let (replacement, targets) = if capability & CALLBACK == 0 {
             if alt_len != len {
                 return Err(self.fault(at, "replacement of another length"));
             }
             let address = self.pointee(at + 4);
             let from = self.image.text_at(address);
             let (other, from) = from.ok_or_else(|| self.fault(at, "replacement is not text"))?;
-            let source = Source {
+            let from = source.insert(Source {
                 section: other,
                 offset: from,
                 len,
-            };
-            self.replacement(at, &source, (section, offset), known)?
+            });
+            self.replacement(at, from, (section, offset), known)?
         } else if self.is_nop_callback(at + 4, known) {
-            vec![NOP; (len / 4) as usize]
+            (vec![NOP; (len / 4) as usize], Vec::new())
         } else {
-            Vec::new()
+            (Vec::new(), Vec::new())
         };
-        Ok(Some(Site {
-            section,
-            patch: Patch {
-                offset,
-                len,
-                replacement,
-            },
-        }))
+        let patch = Patch {
+            offset,
+            len,
+            replacement,
+            targets,
+        };
+        Ok(Some((Site { section, patch }, source)))
     }
 
     /// A jump label's site holds either a NOP or the branch: we return the one
@@ -234,12 +269,20 @@ impl<'i, 'd> Table<'i, 'd> {
         let (target_section, target) = self.text(at + 4, "target is not text")?;
         let text = &self.image.sections[section];
         let is_nop = word(text.data, offset) == Some(NOP);
+        let mut targets = Vec::new();
         let replacement = match is_nop {
             false => Some(NOP),
             true if target_section == section => {
-                branch::with_distance(0x1400_0000, target as i64 - offset as i64)
+                branch::with_distance(BRANCH, target as i64 - offset as i64)
             }
-            true => None,
+            true => {
+                let target = Target::Section {
+                    index: target_section,
+                    offset: target,
+                };
+                targets.push((offset, target));
+                Some(BRANCH)
+            }
         };
         Ok(Some(Site {
             section,
@@ -247,6 +290,7 @@ impl<'i, 'd> Table<'i, 'd> {
                 offset,
                 len: 4,
                 replacement: replacement.into_iter().collect(),
+                targets,
             },
         }))
     }
@@ -275,55 +319,111 @@ impl<'i, 'd> Table<'i, 'd> {
         }
     }
 
-    /// The words of a replacement as `get_alt_insn()` writes them at the site;
-    /// none when a branch in it can't be told from here.
+    /// The words of a replacement as `get_alt_insn()` writes them at the site, and
+    /// the targets of branches in it that relocations give; no words when a branch
+    /// can't be told from here.
     fn replacement(
         &self,
         at: usize,
         source: &Source,
         site: (usize, u64),
         known: &Known,
-    ) -> Result<Vec<u32>, Fault> {
+    ) -> Result<Replacement, Fault> {
         let text = &self.image.sections[source.section];
-        let mut words = Vec::new();
+        let (mut words, mut targets) = (Vec::new(), Vec::new());
         for distance in (0..source.len).step_by(4) {
             let from = source.offset + distance;
+            let place = site.1 + distance;
             let old = word(text.data, from).ok_or_else(|| self.fault(at, "replacement cut off"))?;
-            let external = known.branches.contains(&(source.section, from));
-            let new = match branch::distance(old) {
-                None => Some(old),
-                Some(_) if external => None,
-                Some(by) => {
-                    let target = from.wrapping_add_signed(by);
-                    let inside = (source.offset..=source.offset + source.len).contains(&target);
-                    if inside {
-                        Some(old)
-                    } else {
-                        let to = text.address.wrapping_add(target);
-                        let place = self.image.sections[site.0].address + site.1 + distance;
-                        branch::with_distance(old, to.wrapping_sub(place) as i64)
-                    }
+            let unmoved = branch::distance(old).map(|by| from.wrapping_add_signed(by));
+            let outside = unmoved.filter(|to| !source.holds(*to));
+            let in_object = outside.filter(|_| self.image.relocatable && source.section != site.0);
+            let in_object = in_object.map(Target::Local);
+            let relocated = known.branches.get(&(source.section, from));
+            let new = match relocated.or(in_object.as_ref()) {
+                Some(Target::Local(to)) if source.section == site.0 => {
+                    branch::with_distance(old, *to as i64 - place as i64)
                 }
+                Some(target) => {
+                    targets.push((place, target.seen_from(source.section, site.0)));
+                    Some(old)
+                }
+                None => self.moved(old, source, from, (site.0, place)),
             };
             match new {
                 Some(new) => words.push(new),
-                None => return Ok(Vec::new()),
+                None => return Ok((Vec::new(), Vec::new())),
             }
         }
-        Ok(words)
+        Ok((words, targets))
+    }
+
+    /// A word of a replacement at its site.
+    fn moved(&self, old: u32, source: &Source, from: u64, site: (usize, u64)) -> Option<u32> {
+        let Some(by) = branch::distance(old) else {
+            return Some(old);
+        };
+        let target = from.wrapping_add_signed(by);
+        if source.holds(target) {
+            return Some(old);
+        }
+        let to = self.image.sections[source.section]
+            .address
+            .wrapping_add(target);
+        let place = self.image.sections[site.0].address + site.1;
+        branch::with_distance(old, to.wrapping_sub(place) as i64)
     }
 }
 
+/// The words of a replacement, and targets in it as [`Patch::targets`] has them.
+type Replacement = (Vec<u32>, Vec<(u64, Target)>);
+
+/// `b .`
+const BRANCH: u32 = 0x1400_0000;
+
 /// Where the replacement of an alternative stands.
+#[derive(Clone, Copy)]
 struct Source {
     section: usize,
     offset: u64,
     len: u64,
 }
 
+impl Source {
+    /// Whether a branch to there stays in the replacement, or goes on after it.
+    fn holds(&self, target: u64) -> bool {
+        (self.offset..=self.offset + self.len).contains(&target)
+    }
+}
+
 fn word(bytes: &[u8], offset: u64) -> Option<u32> {
     let bytes = bytes.get(usize::try_from(offset).ok()?..)?;
     bytes.first_chunk().map(|word| u32::from_le_bytes(*word))
+}
+
+/// The branches of a section whose target a relocation gives.
+///
+/// # Errors
+///
+/// A [`Fault`] when a relocation is malformed.
+pub fn relocated_branches(image: &Image<'_>, section: usize) -> Result<Vec<(u64, Target)>, Fault> {
+    let relocations = image.relocations(section)?;
+    let branches = relocations.iter().filter(|r| is_branch(r.kind));
+    let targets = branches.map(|r| {
+        let symbol = &image.symbols[r.symbol];
+        let address = symbol.address.wrapping_add_signed(r.addend);
+        let in_text = symbol.section.and_then(|index| {
+            let text = image.sections.get(index).filter(|s| s.is_text())?;
+            Some((index, address.checked_sub(text.address)?))
+        });
+        let target = match in_text {
+            Some((index, offset)) if index == section => Target::Local(offset),
+            Some((index, offset)) => Target::Section { index, offset },
+            None => Target::External,
+        };
+        (r.offset, target)
+    });
+    Ok(targets.collect())
 }
 
 /// Whether a relocation of this type gives a branch its target.

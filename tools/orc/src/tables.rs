@@ -33,19 +33,24 @@ pub struct Described<'i> {
 /// A [`Fault`] when the file has neither tables nor CFI, or a table that the
 /// kernel would refuse.
 pub fn of<'i>(input: &'i Input<'_>) -> Result<Vec<Described<'i>>, Fault> {
-    let texts = input.texts.iter();
-    texts.map(|text| described(input, text)).collect()
+    let mut proved = None;
+    let mut described = Vec::new();
+    for (number, text) in input.texts.iter().enumerate() {
+        if let Some(table) = carried(input, text)? {
+            described.push(table);
+            continue;
+        }
+        if input.cfi.is_none() {
+            return Err(undescribed(text));
+        }
+        let proved = proved.get_or_insert_with(|| generate::Proved::new(input, || ()));
+        described.push(made(text, generate::rows(text, &proved.proofs[number]))?);
+    }
+    Ok(described)
 }
 
-fn described<'i>(input: &'i Input<'_>, text: &'i Text) -> Result<Described<'i>, Fault> {
-    if let Some(table) = carried(input, text)? {
-        return Ok(table);
-    }
-    if input.cfi.is_none() {
-        return Err(undescribed(text));
-    }
-    let proofs = generate::prove(text, || ());
-    let rows = generate::rows(text, &proofs);
+/// The table with these rows.
+fn made(text: &Text, rows: Rows) -> Result<Described<'_>, Fault> {
     let fault = |what: String| Fault::new(&text.text.name, 0, what);
     let bytes = table::write(&rows, &[0; 20]).map_err(|e| fault(e.to_string()))?;
     let table = Table::accepted(&bytes).ok_or_else(|| fault("unreadable table".into()))?;

@@ -16,6 +16,8 @@ use crate::claim::{Claim, Claims};
 pub struct TextSection {
     /// Name in the ELF file, `.init.text` for example.
     pub name: String,
+    /// Its index in the ELF file.
+    pub index: usize,
     /// Address of the first byte; 0 in a relocatable file.
     pub address: u64,
     /// The whole of the section.
@@ -30,6 +32,17 @@ pub struct TextSection {
     pub fixups: Vec<Fixup>,
     /// Data in the text (mapping symbol `$d`), sorted: no instructions there.
     pub data: Vec<Range<u64>>,
+    /// Code that is not executed where it stands, but where the kernel copies it:
+    /// replacements of alternatives. Sorted.
+    pub copied: Vec<Range<u64>>,
+    /// Functions that start inside another one, sorted: symbols of functions that
+    /// are not where CFI starts.
+    pub entries: Vec<u64>,
+    /// Starts of functions that are none, sorted: CFI that starts in the middle of
+    /// what a symbol names.
+    pub continued: Vec<u64>,
+    /// Traps of which `__bug_table` says whether the kernel goes on after them.
+    pub traps: BTreeMap<u64, Trap>,
     /// Where indirect branches go, by offset, for those of which the compiler says
     /// so ([`crate::sancov`]). For the others nothing is known.
     pub indirect: BTreeMap<u64, Vec<u64>>,
@@ -44,29 +57,29 @@ impl TextSection {
         (offset < function.end).then_some(function)
     }
 
-    /// The sites that may reach into a function.
+    /// The sites that may reach into a range.
     #[must_use]
-    pub fn patches_in(&self, function: &Function) -> &[Patch] {
+    pub fn patches_in(&self, range: &Range<u64>) -> &[Patch] {
         // One is rarely longer than a few instructions; this is the longest that a
         // length byte allows.
         const LONGEST: u64 = 256;
-        let from = function.start.saturating_sub(LONGEST);
+        let from = range.start.saturating_sub(LONGEST);
         let first = self.patches.partition_point(|patch| patch.offset < from);
         let end = self
             .patches
-            .partition_point(|patch| patch.offset < function.end);
+            .partition_point(|patch| patch.offset < range.end);
         self.patches.get(first..end).unwrap_or_default()
     }
 
-    /// The accesses of a function that may fault.
+    /// The accesses in a range that may fault.
     #[must_use]
-    pub fn fixups_in(&self, function: &Function) -> &[Fixup] {
+    pub fn fixups_in(&self, range: &Range<u64>) -> &[Fixup] {
         let first = self
             .fixups
-            .partition_point(|fixup| fixup.offset < function.start);
+            .partition_point(|fixup| fixup.offset < range.start);
         let end = self
             .fixups
-            .partition_point(|fixup| fixup.offset < function.end);
+            .partition_point(|fixup| fixup.offset < range.end);
         self.fixups.get(first..end).unwrap_or_default()
     }
 
@@ -76,6 +89,14 @@ impl TextSection {
         let after = self.data.partition_point(|range| range.end <= offset);
         let range = self.data.get(after);
         range.is_some_and(|range| range.start < offset.saturating_add(4))
+    }
+
+    /// Whether the code at an offset is not executed where it stands.
+    #[must_use]
+    pub fn is_copied(&self, offset: u64) -> bool {
+        let after = self.copied.partition_point(|range| range.start <= offset);
+        let last = after.checked_sub(1).and_then(|at| self.copied.get(at));
+        last.is_some_and(|range| offset < range.end)
     }
 
     /// The instruction at an offset.
@@ -91,17 +112,43 @@ impl TextSection {
 pub enum Target {
     /// An offset in the same section.
     Local(u64),
-    /// Another section, or a symbol of another object.
+    /// Another section of the file.
+    Section {
+        /// Its index in the ELF file.
+        index: usize,
+        /// The offset in it.
+        offset: u64,
+    },
+    /// A symbol of another object.
     External,
 }
 
+/// What `__bug_table` says of a `brk`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trap {
+    /// `BUG()`: the kernel does not go on.
+    Bug,
+    /// `WARN()`: it goes on after the `brk`.
+    Warning,
+}
+
 impl Target {
+    /// The same target for a branch that is copied from one section to another.
+    #[must_use]
+    pub const fn seen_from(self, old: usize, new: usize) -> Self {
+        match self {
+            Self::Local(offset) if old != new => Self::Section { index: old, offset },
+            Self::Section { index, offset } if index == new => Self::Local(offset),
+            other => other,
+        }
+    }
+
     /// The offset in the same section, if it is there.
     #[must_use]
     pub const fn offset(self) -> Option<u64> {
         match self {
             Self::Local(offset) => Some(offset),
-            Self::External => None,
+            Self::Section { .. } | Self::External => None,
         }
     }
 }
@@ -118,9 +165,20 @@ pub struct Patch {
     /// branch in them is relative to its new place. Empty when only the kernel
     /// knows what it will write (a callback, or a branch to another section).
     pub replacement: Vec<u32>,
+    /// The targets of those branches in it that lead to another section of an
+    /// object, by offset of the site.
+    pub targets: Vec<(u64, Target)>,
 }
 
 impl Patch {
+    /// The target of the branch that replaces the word at an offset, where it is of
+    /// another section.
+    #[must_use]
+    pub fn target_at(&self, offset: u64) -> Option<Target> {
+        let found = self.targets.iter().find(|(at, _)| *at == offset)?;
+        Some(found.1)
+    }
+
     /// The word that replaces the one at an offset, if it is known.
     #[must_use]
     pub fn word_at(&self, offset: u64) -> Option<u32> {
@@ -159,6 +217,12 @@ pub struct Function {
 }
 
 impl Function {
+    /// Its bytes in the section.
+    #[must_use]
+    pub const fn range(&self) -> Range<u64> {
+        self.start..self.end
+    }
+
     /// What the CFI claims at an offset inside it.
     #[must_use]
     pub fn claim_at(&self, offset: u64) -> Option<&Claim> {

@@ -223,6 +223,30 @@ pub enum Step {
         /// By how many bits those are shifted left.
         left: u32,
     },
+    /// `to` is an address near this instruction (`adr`, `adrp`).
+    Near(Reg),
+    /// `to = from | by`, or `from ^ by`.
+    Logic {
+        /// What is written.
+        to: Reg,
+        /// The first operand.
+        from: Reg,
+        /// The second one.
+        by: Operand,
+        /// Whether it is the exclusive one.
+        is_exclusive: bool,
+    },
+    /// `to` is one of two registers (`None`: zero), the second one plus a number.
+    Select {
+        /// What is written.
+        to: Reg,
+        /// What is taken if the condition holds.
+        first: Option<Reg>,
+        /// What is taken if not.
+        second: Option<Reg>,
+        /// How much is added then.
+        by: i64,
+    },
     /// `to = value`.
     Constant {
         /// What is written.
@@ -252,6 +276,24 @@ pub enum Step {
     ZeroBlock(Reg),
     /// Not known: any register and any stack slot may change.
     Anything,
+}
+
+/// An operand of a logical instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operand {
+    /// All 64 bits of a register.
+    Register(Reg),
+    /// These bits.
+    Bits(u64),
+}
+
+/// A register that is added to an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Index {
+    /// All 64 bits of this one.
+    pub reg: Reg,
+    /// By how many bits they are shifted left.
+    pub shift: u32,
 }
 
 /// A load, a store, or an instruction that is both.
@@ -294,8 +336,9 @@ pub enum Mode {
     PostIndex(i64),
     /// `[base], register`: `base` takes an unknown value.
     PostRegister,
-    /// `[base, register]`
-    Register,
+    /// `[base, register]`; `None` where less than all of a register is added, or
+    /// more than one.
+    Register(Option<Index>),
 }
 
 /// One instruction.
@@ -367,8 +410,11 @@ impl Step {
             | Self::Mask { to, .. }
             | Self::AddWord { to, .. }
             | Self::BitField { to, .. }
+            | Self::Logic { to, .. }
+            | Self::Select { to, .. }
             | Self::Constant { to, .. }
             | Self::Insert { to, .. }
+            | Self::Near(to)
             | Self::Sign(to) => Regs::NONE.with(to),
             Self::SignReturn | Self::AuthenticateReturn => Regs::NONE.with(Reg::X30),
             Self::Access(access) => access.all_writes(),
@@ -399,7 +445,7 @@ impl Access {
         }
         match self.mode {
             Mode::PreIndex(_) | Mode::PostIndex(_) | Mode::PostRegister => regs.with(self.base),
-            Mode::Offset(_) | Mode::Register => regs,
+            Mode::Offset(_) | Mode::Register(_) => regs,
         }
     }
 }

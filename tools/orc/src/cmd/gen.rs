@@ -10,10 +10,11 @@ use super::Outcome;
 use crate::elf::load::{is_no_dwarf, load};
 use crate::emit::{self, ModuleTable};
 use crate::error::{Error, Fault};
+use crate::generate::Proved;
 use crate::input::{BuildId, Input};
+use crate::output;
 use crate::progress::Verbosity;
 use crate::table::{self, Rows};
-use crate::{generate, output};
 
 /// Generate tables: rows from the CFI, each one proved
 ///
@@ -142,11 +143,7 @@ impl Job<'_> {
             texts.iter().map(|text| text.text.functions.len()).sum()
         };
         let bar = self.verbosity.bar(functions(&input.texts) as u64);
-        let mut rows = Vec::new();
-        for text in &input.texts {
-            let proofs = generate::prove(text, || bar.inc(1));
-            rows.push(generate::rows(text, &proofs));
-        }
+        let rows = Proved::new(input, || bar.inc(1)).rows(input);
         bar.finish_and_clear();
         rows
     }

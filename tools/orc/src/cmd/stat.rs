@@ -10,6 +10,7 @@ use clap::Args;
 use super::{print, print_json, Outcome};
 use crate::elf::load::{is_no_dwarf, load};
 use crate::error::Error;
+use crate::generate::Proved;
 use crate::input::Input;
 use crate::progress::Verbosity;
 use crate::stat::{refused, Section, Stat};
@@ -50,8 +51,10 @@ pub(super) fn run(arguments: &Arguments, _: Verbosity) -> Result<Outcome, Error>
             let what = format!("{}: no CFI, so nothing to prove", file.display());
             return Err(Error::Usage(what));
         }
-        for (section, table) in stat.sections.iter_mut().zip(&tables) {
-            section.refused = Some(refused(table.text));
+        let proved = Proved::new(&input, || ());
+        let sections = stat.sections.iter_mut().zip(&input.texts);
+        for ((section, text), proofs) in sections.zip(&proved.proofs) {
+            section.refused = Some(refused(text, proofs));
         }
     }
     match arguments.json {

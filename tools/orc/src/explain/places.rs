@@ -3,6 +3,7 @@
 //! What is known about places, put together.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use super::reason::Rows;
 use super::row::Section;
@@ -12,6 +13,7 @@ use super::{Place, Shown};
 use crate::a64::insn::{Flow, Insn};
 use crate::disasm::{self, Line};
 use crate::error::Fault;
+use crate::generate::Proved;
 use crate::input::{Input, Text};
 use crate::patches;
 use crate::place::{self, Found};
@@ -36,9 +38,11 @@ impl<'i> Places<'i> {
     /// A [`Fault`] when nothing describes one of them.
     pub fn read(input: &'i Input<'_>, said: &'i Said, found: &[Found]) -> Result<Self, Fault> {
         let mut sections = BTreeMap::new();
+        let proved = input.cfi.as_ref().filter(|_| !found.is_empty());
+        let proved = proved.map(|_| Rc::new(Proved::new(input, || ())));
         for Found { text, .. } in found {
             if !sections.contains_key(text) {
-                sections.insert(*text, Section::new(input, *text)?);
+                sections.insert(*text, Section::new(input, *text, proved.clone())?);
             }
         }
         Ok(Self {
@@ -97,7 +101,8 @@ impl<'i> Places<'i> {
     /// names.
     fn with_target(&self, text: &Text, line: &Line) -> String {
         let image = &self.input.image;
-        let is_elsewhere = text.text.branches.get(&line.offset) == Some(&Target::External);
+        let target = text.text.branches.get(&line.offset);
+        let is_elsewhere = matches!(target, Some(Target::Section { .. } | Target::External));
         // They were read with the text, so there is no fault left to find.
         let relocations = match is_elsewhere {
             true => image.relocations(text.section).unwrap_or_default(),

@@ -2,6 +2,8 @@
 
 //! One row, with all that is behind it: claim, facts, verdict, and the walk.
 
+use std::rc::Rc;
+
 use orc::rule::{Rule, Undescribed};
 use serde::Serialize;
 
@@ -10,7 +12,7 @@ use crate::error::Fault;
 use crate::generate;
 use crate::input::{Input, Text};
 use crate::place;
-use crate::proof::{Class, Finding, Proof, Prover};
+use crate::proof::{Class, Finding};
 use crate::show::{Claimed, Show};
 use crate::source::Lines;
 use crate::table::Rows;
@@ -26,9 +28,12 @@ pub struct Section<'i> {
     proved: Option<Proved<'i>>,
 }
 
+/// A section of a file that is proved.
 struct Proved<'i> {
-    prover: Prover<'i>,
-    proofs: Vec<Proof>,
+    file: Rc<generate::Proved<'i>>,
+    /// The number of the section.
+    number: usize,
+    /// What the proof gives.
     rows: Rows,
 }
 
@@ -77,15 +82,19 @@ pub struct Verdict {
 }
 
 impl<'i> Section<'i> {
-    /// Proves section number `text` of a file, if it has CFI, and reads its table, if
-    /// it carries one.
+    /// Section number `number` of a file, which is proved if it has CFI, with its
+    /// table, if it carries one.
     ///
     /// # Errors
     ///
     /// A [`Fault`] when it has neither, or a table that the kernel would refuse.
-    pub fn new(input: &'i Input<'_>, text: usize) -> Result<Self, Fault> {
-        let text = &input.texts[text];
-        let proved = input.cfi.as_ref().map(|_| Proved::new(text));
+    pub fn new(
+        input: &'i Input<'_>,
+        number: usize,
+        file: Option<Rc<generate::Proved<'i>>>,
+    ) -> Result<Self, Fault> {
+        let text = &input.texts[number];
+        let proved = file.map(|file| Proved::new(text, number, file));
         let rows = match (tables::carried(input, text)?, &proved) {
             (Some(table), _) => table.rows,
             (None, Some(proved)) => proved.rows.clone(),
@@ -129,12 +138,13 @@ impl<'i> Section<'i> {
     /// Of others nothing is known, as nothing is known about their entry.
     fn facts(&self, rule: Rule, offset: u64) -> Option<String> {
         let proved = self.proved.as_ref()?;
-        let index = proved.prover.function_at(offset)?;
+        let prover = &proved.file.prover;
+        let index = prover.function_at(proved.number, offset)?;
         let is_claimed = self.text.text.functions[index].claims.is_some();
         if !is_claimed && matches!(rule, Rule::Unreliable(_)) {
             return None;
         }
-        let facts = proved.prover.facts(index);
+        let facts = prover.facts(proved.number, index);
         let (_, facts) = facts.into_iter().find(|(at, _)| *at == offset)?;
         Some(facts.to_string())
     }
@@ -155,18 +165,17 @@ impl<'i> Section<'i> {
 }
 
 impl<'i> Proved<'i> {
-    fn new(text: &'i Text) -> Self {
-        let (prover, proofs) = Prover::section(&text.text, || ());
+    fn new(text: &Text, number: usize, file: Rc<generate::Proved<'i>>) -> Self {
         Self {
-            rows: generate::rows(text, &proofs),
-            prover,
-            proofs,
+            rows: generate::rows(text, &file.proofs[number]),
+            file,
+            number,
         }
     }
 
     fn verdict(&self, text: &Text, rule: Rule, offset: u64) -> Verdict {
-        let index = self.prover.function_at(offset);
-        let proof = index.and_then(|index| self.proofs.get(index));
+        let index = self.file.prover.function_at(self.number, offset);
+        let proof = index.and_then(|index| self.file.proofs[self.number].get(index));
         let covers = |f: &&Finding| (f.offset..f.offset + f.len).contains(&offset);
         if let Some(finding) = proof.and_then(|proof| proof.findings.iter().find(covers)) {
             return unproved(finding);

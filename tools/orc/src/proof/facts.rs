@@ -24,7 +24,7 @@ use std::fmt;
 use super::range::Range;
 use super::slots::Slots;
 use super::value::{Sign, Value};
-use crate::a64::insn::{Access, Mode, Reg, Regs, Step, Store};
+use crate::a64::insn::{Access, Index, Mode, Operand, Reg, Regs, Step, Store};
 use crate::a64::is_top_run;
 
 /// What is known before an instruction is executed.
@@ -94,17 +94,16 @@ impl Facts {
     #[must_use]
     pub fn sp_range(&self) -> Range {
         match self.range(Reg::SP) {
-            Range::Stack { lowest, highest } => Range::Stack {
-                lowest,
-                highest: highest.min(self.sp_limit),
-            },
+            Range::Stack(span) => Range::Stack(span.up_to(self.sp_limit)),
             other => other,
         }
     }
 
     /// Forgets between what numbers registers are.
     pub fn forget_ranges(&mut self) {
-        self.ranges = Self::NONE.ranges;
+        for range in &mut self.ranges {
+            *range = range.without_bounds();
+        }
     }
 
     /// Whether the return address in `reg` is signed.
@@ -184,17 +183,22 @@ impl Facts {
         }
     }
 
-    /// Keeps in `self` what `other` knows too; whether anything was lost. Ranges do
-    /// not grow by steps if they are to be `widened`.
-    pub fn meet_with(&mut self, other: &Self, widened: bool) -> bool {
+    /// Keeps in `self` what `other` knows too; whether anything was lost. `other` may
+    /// come by a way back, which may be of a loop; ranges do not grow by steps if they
+    /// are to be `widened`.
+    pub fn meet_with(&mut self, other: &Self, is_back: bool, widened: bool) -> bool {
         if self == other {
             return false;
         }
         let mut both = self.meet(other);
-        for reg in Regs::ALL.iter().filter(|_| widened) {
+        for reg in Regs::ALL.iter().filter(|_| is_back) {
             if both.get(reg) == Value::Unknown {
-                let range = both.range(reg).widened(self.range(reg));
-                both.ranges[reg.index()] = range;
+                let before = self.range(reg);
+                let range = both.range(reg).looped(before, other.get(reg));
+                both.ranges[reg.index()] = match widened {
+                    true => range.widened(before),
+                    false => range,
+                };
             }
         }
         let is_less = both != *self;
@@ -233,6 +237,10 @@ impl Facts {
 
     /// Makes it so that `reg` holds something in `range`.
     fn set_range(&mut self, reg: Reg, range: Range) {
+        if let Some(value) = range.exact() {
+            self.set(reg, value);
+            return;
+        }
         self.set(reg, Value::Unknown);
         self.ranges[reg.index()] = match reg {
             Reg::SP => range.as_sp(),
@@ -252,6 +260,53 @@ impl Facts {
             let is_limited = self.sp_limit != i32::MAX;
             let limit = i32::try_from(limit).ok().filter(|_| is_limited);
             self.limit_sp(limit.unwrap_or(i32::MAX));
+        }
+    }
+
+    /// `to = from ± (by << shift)`.
+    fn add_register(&mut self, to: Reg, from: Reg, by: Reg, (shift, subtract): (u32, bool)) {
+        // A number plus an address is that address plus the number.
+        let is_swapped = self.range(by).may_be_stack() && !self.range(from).may_be_stack();
+        let (from, by) = match is_swapped && shift == 0 && !subtract {
+            true => (by, from),
+            false => (from, by),
+        };
+        if let Value::Constant(number) = self.get(by) {
+            let amount = i64::from(number).wrapping_shl(shift);
+            self.add(to, from, if subtract { -amount } else { amount });
+            return;
+        }
+        let limit = self.sp_limit;
+        let range = self.range(from);
+        self.set_range(to, range.plus_shifted(self.range(by), shift, subtract));
+        if to == Reg::SP && self.get(to) == Value::Unknown && !subtract {
+            // By an amount that is not known SP moves down, or back up to where it was:
+            // not up from where it is.
+            let most = self
+                .range(by)
+                .most()
+                .filter(|_| from == Reg::SP && limit != i32::MAX);
+            let limit = most.and_then(|most| limit.checked_add(most.checked_shl(shift)?));
+            self.limit_sp(limit.unwrap_or(i32::MAX));
+        }
+    }
+
+    /// `to` is `first`, or `second` plus a number.
+    fn select(&mut self, to: Reg, first: Option<Reg>, second: Option<Reg>, by: i64) {
+        let value = |reg: Option<Reg>| reg.map_or(Value::Constant(0), |reg| self.get(reg));
+        let range = |reg: Option<Reg>| match reg {
+            Some(reg) => self.range(reg),
+            None => Range::of(Value::Constant(0)),
+        };
+        let sign = |reg: Option<Reg>| reg.map_or(Sign::Unknown, |reg| self.sign(reg));
+        let both = value(first).meet(value(second).plus(by));
+        let (sign, range) = (
+            sign(first).join(sign(second)),
+            range(first).join(range(second).plus(by)),
+        );
+        match both {
+            Value::Unknown => self.set_range(to, range),
+            value => self.set_signed(to, value, sign),
         }
     }
 
@@ -284,16 +339,26 @@ impl Facts {
                 by,
                 shift,
                 subtract,
-            } => match self.get(by) {
-                Value::Constant(number) => {
-                    let amount = i64::from(number).wrapping_shl(shift);
-                    self.add(to, from, if subtract { -amount } else { amount });
-                }
-                _ => {
-                    let range = self.range(from);
-                    self.set_range(to, range.plus_shifted(self.range(by), shift, subtract));
-                }
-            },
+            } => self.add_register(to, from, by, (shift, subtract)),
+            Step::Near(to) => self.set(to, Value::Near),
+            Step::Logic {
+                to,
+                from,
+                by,
+                is_exclusive,
+            } => {
+                let bits = match by {
+                    Operand::Register(reg) => self.range(reg),
+                    Operand::Bits(bits) => Range::of_bits(bits),
+                };
+                self.set_range(to, self.range(from).with_bits(bits, is_exclusive));
+            }
+            Step::Select {
+                to,
+                first,
+                second,
+                by,
+            } => self.select(to, first, second, by),
             Step::Mask { to, from, mask } => self.mask(to, from, mask),
             Step::AddWord { to, from, by } => self.set_range(to, self.range(from).plus_word(by)),
             Step::BitField {
@@ -320,7 +385,10 @@ impl Facts {
                 self.sign_with(Reg::X30, Some((Sign::Signed, Sign::Plain)));
             }
             Step::Access(access) => self.access(&access),
-            Step::ZeroBlock(base) => self.store(self.get(base), None, Store::Unbounded, &[None; 2]),
+            Step::ZeroBlock(base) => match self.range(base).may_be_stack() {
+                true => self.slots = Slots::NONE,
+                false => self.store(self.get(base), None, Store::Unbounded, &[None; 2]),
+            },
             Step::Anything => *self = Self::NONE,
         }
     }
@@ -365,15 +433,16 @@ impl Facts {
             Mode::PreIndex(offset) => (Some(offset), Some(offset)),
             Mode::PostIndex(offset) => (Some(0), Some(offset)),
             Mode::PostRegister => (Some(0), None),
-            Mode::Register => (None, None),
+            Mode::Register(index) => (self.index(index), None),
         };
         let address = offset.map(|offset| base.plus(offset));
+        let target = self.target(access.base, offset);
         let limit = offset.and_then(|offset| i64::from(self.sp_limit).checked_add(offset));
         let stored = |reg| (self.get(reg), self.sign(reg));
         let data = access.data.map(|reg| reg.map(stored));
         if access.load {
             let is_frame = matches!(access.base, Reg::SP | Reg::X29)
-                || matches!(self.range(access.base), Range::Stack { .. });
+                || matches!(self.range(access.base), Range::Stack(_));
             self.load(address.unwrap_or(Value::Unknown), access.data);
             for reg in access.data.into_iter().flatten().filter(|_| !is_frame) {
                 if self.get(reg) == Value::Unknown {
@@ -394,10 +463,38 @@ impl Facts {
         }
         match base {
             Value::Unknown if access.base == Reg::SP => self.store_by_sp(limit, access.store),
-            // What x29 holds points into the stack, if not to this frame.
-            Value::CallerFp => self.slots = Slots::NONE,
-            Value::Unknown if access.base == Reg::X29 => self.slots = Slots::NONE,
+            Value::Unknown | Value::CallerFp => self.store_in(target, access.store),
             _ => self.store(base, address, access.store, &data),
+        }
+    }
+
+    /// The number that an index adds to an address, if it is known.
+    fn index(&self, index: Option<Index>) -> Option<i64> {
+        let index = index?;
+        match self.get(index.reg) {
+            Value::Constant(number) => Some(i64::from(number) << index.shift),
+            _ => None,
+        }
+    }
+
+    /// What is at an offset from what `base` holds, or at an index that is not known.
+    fn target(&self, base: Reg, offset: Option<i64>) -> Range {
+        let range = self.range(base);
+        offset.map_or(range.without_bounds(), |offset| range.plus(offset))
+    }
+
+    /// Stores somewhere in a range of addresses.
+    fn store_in(&mut self, target: Range, store: Store) {
+        let Some(span) = target.span() else {
+            if target == Range::Frame {
+                self.slots = Slots::NONE;
+            }
+            return;
+        };
+        match store {
+            Store::Nothing => {}
+            Store::Unbounded => self.slots = Slots::NONE,
+            Store::Bytes(bytes) => self.slots.forget_hit(span, bytes),
         }
     }
 

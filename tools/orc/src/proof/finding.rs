@@ -51,6 +51,9 @@ pub struct Counts {
     /// Calls and traps taken not to return, because their row does not hold after
     /// them.
     pub no_return: u64,
+    /// Calls and traps at the end of a function taken not to return, because nothing
+    /// is known of what is called.
+    pub calls_at_end: u64,
     /// Conditional branches at the end of a function taken to be always taken,
     /// because what follows does not expect their state.
     pub dead_ends: u64,
@@ -77,6 +80,7 @@ impl Counts {
         self.undescribed += other.undescribed;
         self.entered_by_claim += other.entered_by_claim;
         self.no_return += other.no_return;
+        self.calls_at_end += other.calls_at_end;
         self.dead_ends += other.dead_ends;
         self.opaque_sites += other.opaque_sites;
     }

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The forward dataflow over one function: from each entry along direct branches
-//! until the facts at every block no longer change.
+//! The forward dataflow over one function: from each entry along the ways of the
+//! graph until the facts at every block no longer change.
 
 use std::collections::BTreeMap;
 
-use super::body::{Body, Place};
+use crate::a64::insn::{Reg, Step};
+use crate::graph::body::{Edge, Variant};
+use crate::graph::{Body, Place, Way};
+
 use super::facts::Facts;
 use super::judge;
 use super::value::Value;
-use crate::a64::insn::{Flow, Insn, Reg};
 
 /// Facts that reach the start of every block.
 pub(super) struct Blocks<'a> {
@@ -20,13 +22,15 @@ pub(super) struct Blocks<'a> {
     facts: Vec<Facts>,
     /// By number in `facts`, how often they have changed.
     changes: Vec<u8>,
-    pending: Vec<bool>,
+    pending: Pending,
     /// Edges after calls and traps that were not followed: the facts that would
     /// have gone along, by the instruction they lead to.
     dropped: BTreeMap<usize, Facts>,
+    /// Blocks that were reached since they were last asked for.
+    news: Vec<usize>,
+    /// What is known where control goes on to a place that nobody names.
+    pub open: OpenWays,
 }
-
-const ENTRY: Facts = Facts::entry();
 
 /// No index in [`Blocks::facts`]: a function has less than 2^30 instructions.
 const NOT_REACHED: u32 = u32::MAX;
@@ -53,19 +57,30 @@ impl<'a> Blocks<'a> {
             states: vec![NOT_REACHED; body.len()],
             facts: Vec::with_capacity(blocks.clone().count()),
             changes: Vec::with_capacity(blocks.count()),
-            pending: vec![false; body.len()],
+            pending: Pending::new(body.len()),
             dropped: BTreeMap::new(),
+            news: Vec::new(),
+            open: OpenWays::default(),
         }
     }
 
     /// Adds a way into the function: at `index`, with `facts`. Whether that changed
     /// what is known there.
     pub fn enter(&mut self, index: usize, facts: &Facts) -> bool {
+        self.come(index, facts, false)
+    }
+
+    /// The same by a way that may come back from there.
+    pub fn come_back(&mut self, index: usize, facts: &Facts) -> bool {
+        self.come(index, facts, true)
+    }
+
+    fn come(&mut self, index: usize, facts: &Facts, is_back: bool) -> bool {
         let number = self.states[index] as usize;
         let known = self.facts.get_mut(number).zip(self.changes.get_mut(number));
         let changed = match known {
             Some((state, changes)) => {
-                let changed = state.meet_with(facts, *changes >= CHANGES);
+                let changed = state.meet_with(facts, is_back, *changes >= CHANGES);
                 *changes = changes.saturating_add(changed.into());
                 changed
             }
@@ -73,16 +88,24 @@ impl<'a> Blocks<'a> {
                 self.states[index] = self.facts.len() as u32;
                 self.facts.push(facts.clone());
                 self.changes.push(0);
+                self.news.push(index);
                 true
             }
         };
-        self.pending[index] |= changed;
+        if changed {
+            self.pending.add(index);
+        }
         changed
     }
 
     /// Whether anything is known to reach the block at `index`.
     pub fn is_reached(&self, index: usize) -> bool {
         self.state(index).is_some()
+    }
+
+    /// The blocks that were reached since this was last asked.
+    pub fn take_news(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.news)
     }
 
     fn state(&self, index: usize) -> Option<&Facts> {
@@ -95,9 +118,12 @@ impl<'a> Blocks<'a> {
         self.dropped.get(&index).cloned()
     }
 
-    /// Runs until nothing changes. It ends, as facts only are lost.
+    /// Runs until nothing changes: visits the blocks that are pending, in order, and
+    /// again from the start. It ends, as facts only are lost.
     pub fn run(&mut self) {
-        while self.pass() {}
+        while let Some(index) = self.pending.next() {
+            self.visit(index);
+        }
     }
 
     /// Calls `see` for each instruction that is reached, in order, with the facts
@@ -120,18 +146,6 @@ impl<'a> Blocks<'a> {
         }
     }
 
-    /// Visits the blocks that are pending, in order; whether there was one.
-    fn pass(&mut self) -> bool {
-        let mut any = false;
-        for index in 0..self.body.len() {
-            if std::mem::take(&mut self.pending[index]) {
-                any = true;
-                self.visit(index);
-            }
-        }
-        any
-    }
-
     fn visit(&mut self, start: usize) {
         let body = self.body;
         let Some(mut facts) = self.state(start).cloned() else {
@@ -139,10 +153,11 @@ impl<'a> Blocks<'a> {
         };
         let mut index = start;
         loop {
-            let next = execute(body, index, &mut facts, &mut |place, facts| {
-                if let Place::Inside(to) = place {
-                    self.enter(to, facts);
+            let next = execute(body, index, &mut facts, &mut |edge, facts| {
+                if let Place::Inside(to) = edge.to {
+                    self.come(to, facts, to <= index);
                 }
+                self.see_open(&edge, facts);
             });
             let follows = match next {
                 Next::Never => false,
@@ -167,6 +182,110 @@ impl<'a> Blocks<'a> {
     }
 }
 
+impl Blocks<'_> {
+    /// Notes in what state control goes on to where nobody names the place.
+    ///
+    /// With another address in x30 than the return address, that may also be a call made
+    /// by hand: `adr x30, 1f; br x0; 1:`. So may be a branch, if one was put there.
+    fn see_open(&mut self, edge: &Edge<'_>, facts: &Facts) {
+        let is_open = match edge.way {
+            Way::Open | Way::Indirect => true,
+            Way::Return(reg) => facts.get(reg) == Value::Near,
+            Way::Branch => edge.is_exit() && facts.get(Reg::X30) == Value::Near,
+            _ => false,
+        };
+        if !is_open {
+            return;
+        }
+        if facts.get(Reg::X30) == Value::ReturnAddress {
+            self.open.see(facts);
+        } else {
+            let mut after = facts.clone();
+            after.apply_call();
+            self.open.see(&after);
+        }
+    }
+}
+
+/// Blocks that are to be visited: a bit for each instruction.
+struct Pending {
+    words: Vec<u64>,
+    /// Those before it wait for the next pass.
+    next: usize,
+}
+
+impl Pending {
+    fn new(count: usize) -> Self {
+        Self {
+            words: vec![0; count.div_ceil(64)],
+            next: 0,
+        }
+    }
+
+    fn add(&mut self, index: usize) {
+        self.words[index / 64] |= 1 << (index % 64);
+    }
+
+    fn next(&mut self) -> Option<usize> {
+        let found = self.from(self.next).or_else(|| self.from(0))?;
+        self.words[found / 64] &= !(1 << (found % 64));
+        self.next = found + 1;
+        Some(found)
+    }
+
+    fn from(&self, index: usize) -> Option<usize> {
+        let first = self.words.get(index / 64)? & (u64::MAX << (index % 64));
+        if first != 0 {
+            return Some(index / 64 * 64 + first.trailing_zeros() as usize);
+        }
+        let rest = self.words.iter().enumerate().skip(index / 64 + 1);
+        let (word, bits) = rest.into_iter().find(|(_, bits)| **bits != 0)?;
+        Some(word * 64 + bits.trailing_zeros() as usize)
+    }
+}
+
+/// What is known at the indirect branches of a function. One whose targets are named
+/// may have others, too.
+#[derive(Default)]
+pub(super) struct OpenWays {
+    /// What those have in common that can only be jumps within the function.
+    inner: Option<Facts>,
+    /// Whether some may be either that or a tail call.
+    may_be_tail_call: bool,
+    /// How often that has changed.
+    pub version: u32,
+}
+
+impl OpenWays {
+    fn see(&mut self, facts: &Facts) {
+        if facts.is_entry_state(Reg::X30) {
+            self.version += u32::from(!self.may_be_tail_call);
+            self.may_be_tail_call = true;
+            return;
+        }
+        let changed = match &mut self.inner {
+            Some(known) => {
+                let both = known.meet(facts);
+                let changed = both != *known;
+                *known = both;
+                changed
+            }
+            None => {
+                self.inner = Some(facts.clone());
+                true
+            }
+        };
+        self.version += u32::from(changed);
+    }
+
+    /// In what state the function is left for a block of its own. One that may be a
+    /// tail call is taken for nothing else as long as there is another.
+    pub fn state(&self) -> Option<Facts> {
+        let entry = || self.may_be_tail_call.then(Facts::entry);
+        self.inner.clone().or_else(entry)
+    }
+}
+
 /// Whether the call or trap at `index` can't have returned: its claim changes
 /// there to one of another frame, which `facts`, those after it, do not imply.
 ///
@@ -175,7 +294,7 @@ impl<'a> Blocks<'a> {
 /// elsewhere, and it is the facts that disagree. But if it is known to have none, an
 /// indirect branch may be all that leads there, whatever the claim.
 pub(super) fn is_no_return(body: &Body<'_>, index: usize, facts: &Facts) -> bool {
-    match body.call_returns(index) {
+    match body.goes_on(index) {
         Some(true) => false,
         Some(false) if body.has_open_jumps() => true,
         _ => {
@@ -188,28 +307,38 @@ pub(super) fn is_no_return(body: &Body<'_>, index: usize, facts: &Facts) -> bool
 }
 
 /// Executes the instruction at `index`, and all that it may be patched to: `facts`
-/// become those at the next instruction. `taken` gets each place that it branches
-/// to, with the facts there.
+/// become those at the next instruction. `taken` gets each other way, with the facts
+/// there.
 pub(super) fn execute(
     body: &Body<'_>,
     index: usize,
     facts: &mut Facts,
-    taken: &mut impl FnMut(Place, &Facts),
+    taken: &mut impl FnMut(Edge<'_>, &Facts),
 ) -> Next {
+    if body.only_goes_on(index) {
+        facts.apply(&body.insn(index).step);
+        return Next::Always;
+    }
     for (place, written) in body.fixups(index) {
         let mut facts = facts.clone();
         facts.clobber(*written);
-        taken(*place, &facts);
+        let edge = Edge {
+            way: Way::Fixup(*written),
+            to: *place,
+            veneer: None,
+        };
+        taken(edge, &facts);
     }
+    let original = body.original(index);
     let variants = body.variants(index);
     if variants.is_empty() {
-        return execute_one(body, index, body.insn(index), false, facts, taken);
+        return execute_one(body, index, &original, facts, taken);
     }
     let before = facts.clone();
-    let mut next = execute_one(body, index, body.insn(index), false, facts, taken);
+    let mut next = execute_one(body, index, &original, facts, taken);
     for variant in variants {
         let mut after = before.clone();
-        let also = execute_one(body, index, variant, true, &mut after, taken);
+        let also = execute_one(body, index, variant, &mut after, taken);
         match (next, also) {
             (_, Next::Never) => {}
             (Next::Never, _) => {
@@ -228,63 +357,66 @@ pub(super) fn execute(
 fn execute_one(
     body: &Body<'_>,
     index: usize,
-    insn: &Insn,
-    is_patch: bool,
+    variant: &Variant,
     facts: &mut Facts,
-    taken: &mut impl FnMut(Place, &Facts),
+    taken: &mut impl FnMut(Edge<'_>, &Facts),
 ) -> Next {
-    facts.apply(&insn.step);
-    match insn.flow {
-        Flow::Next => Next::Always,
-        Flow::Jump(by) => {
-            let mut place = body.place(index, by, is_patch);
-            if let Some((steps, back)) = body.detour(index).filter(|_| !is_patch) {
-                steps.iter().for_each(|step| facts.apply(step));
-                place = Place::Inside(back);
-            }
-            taken(place, facts);
-            Next::Never
+    facts.apply(&variant.insn.step);
+    let mut next = Next::Never;
+    body.edges_of(index, variant, &mut |edge| match edge.way {
+        Way::Next => next = Next::Always,
+        Way::Link => {
+            facts.set(Reg::X30, Value::Unknown);
+            next = Next::Always;
         }
-        Flow::Conditional(by) => {
-            taken(body.place(index, by, is_patch), facts);
-            Next::Always
-        }
-        Flow::Call(by) => {
-            let place = body.place(index, by, is_patch);
-            if place == Place::Inside(index + 1) {
-                // No call: whoever returns from there returns to there.
-                facts.set(Reg::X30, Value::Unknown);
-                return Next::Always;
-            }
-            call(place, facts, taken);
-            Next::IfItReturns
-        }
-        Flow::IndirectCall => {
+        Way::AfterCall => {
             facts.apply_call();
-            Next::IfItReturns
+            next = Next::IfItReturns;
         }
-        Flow::Trap => Next::IfItReturns,
-        Flow::IndirectJump => {
-            for to in body.indirect(index) {
-                taken(Place::Inside(*to), facts);
+        Way::AfterTrap => next = Next::IfItReturns,
+        Way::Call => {
+            if let Some(entered) = called(edge.to, facts) {
+                taken(edge, &through(&edge, entered));
             }
-            Next::Never
         }
-        Flow::Return(_) | Flow::ExceptionReturn => Next::Never,
-    }
+        Way::Branch | Way::Fixup(_) | Way::Indirect | Way::Open => match edge.veneer {
+            Some(_) => taken(edge, &through(&edge, facts.clone())),
+            None => taken(edge, facts),
+        },
+        Way::Return(_) | Way::Exit => taken(edge, facts),
+    });
+    next
 }
 
-/// A call into the middle of a function is either a call of a function in there,
-/// or no call at all: what both have in common holds.
-fn call(place: Place, facts: &mut Facts, taken: &mut impl FnMut(Place, &Facts)) {
-    match place {
-        Place::Inside(0) | Place::Elsewhere => {}
-        Place::Outside(_) => taken(place, &ENTRY),
+/// The facts where a way leads, which starts with these: after what is done on it.
+fn through(edge: &Edge<'_>, mut facts: Facts) -> Facts {
+    for steps in edge.veneer.into_iter().flat_map(|veneer| &veneer.steps) {
+        facts = any_of(steps, &facts);
+    }
+    facts
+}
+
+/// The facts after one of these steps.
+fn any_of(steps: &[Step], before: &Facts) -> Facts {
+    let after = |step| {
+        let mut facts = before.clone();
+        facts.apply(step);
+        facts
+    };
+    let all = steps.iter().map(after);
+    all.reduce(|all, one| all.meet(&one)).unwrap_or(Facts::NONE)
+}
+
+/// The facts where a call leads. One into the middle of the function is either a
+/// call of a function in there, or no call at all: what both have in common holds.
+fn called(to: Place, facts: &Facts) -> Option<Facts> {
+    match to {
+        Place::Inside(0) | Place::Elsewhere => None,
+        Place::Outside(_) => Some(Facts::entry()),
         Place::Inside(_) => {
             let mut within = facts.clone();
             within.set(Reg::X30, Value::Unknown);
-            taken(place, &within.meet(&ENTRY));
+            Some(within.meet(&Facts::entry()))
         }
     }
-    facts.apply_call();
 }

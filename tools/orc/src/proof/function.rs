@@ -7,22 +7,22 @@ use std::ops::Range;
 use orc::rule::{CfaBase, Rule, Undescribed};
 
 use crate::claim::{Claim, Claims};
-use crate::text::{Function, TextSection};
+use crate::text::Function;
 
-use super::body::{Body, Place};
+use super::exits::ways_out;
 use super::facts::Facts;
 use super::finding::{Class, Counts, Finding, Proof};
 use super::flow::{self, Blocks, Next};
+use super::indirect::enter_by_claim;
 use super::judge;
 use super::points::Point;
 use super::section::{Entrance, Prover};
-use super::unproved::ways_out;
-use super::unreached::enter_by_claim;
 use super::value::Value;
 use crate::a64::insn::{Flow, Reg};
+use crate::graph::{Body, Place, Way};
 
 /// What comes of one function.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Analysis {
     pub proof: Proof,
     /// Ways into other functions that are not their plain entry.
@@ -31,21 +31,15 @@ pub(super) struct Analysis {
 
 pub(super) const NOT_PROVED: Rule = Rule::Unreliable(Undescribed::NotProved);
 
-pub(super) fn analyze(
-    prover: &Prover<'_>,
-    text: &TextSection,
-    function: &Function,
-    entrances: &[Entrance],
-) -> Analysis {
-    let body = Body::new(text, function, entrances, prover.returns());
-    if let Some(Claims::Unsupported(why)) = &function.claims {
-        return bad_cfi(prover, &body, why);
+pub(super) fn analyze(prover: &Prover<'_>, body: &Body<'_>, entrances: &[Entrance]) -> Analysis {
+    if let Some(Claims::Unsupported(why)) = &body.function.claims {
+        return bad_cfi(prover, body, why);
     }
-    if body.len() == 0 || body.claims().is_empty() {
-        return refuse(prover, &body);
+    if body.is_empty() || body.claims().is_empty() {
+        return refuse(prover, body);
     }
-    let flow = Flowed::new(&body, entrances);
-    let mut judge = Judge::new(prover, &body);
+    let flow = Flowed::new(body, entrances);
+    let mut judge = Judge::new(prover, body);
     judge.counts.entered_by_claim = flow.entered_by_claim;
     judge.counts.opaque_sites = body.opaque_sites as u64;
     flow.blocks.each(|index, facts| judge.see(index, facts));
@@ -53,16 +47,10 @@ pub(super) fn analyze(
 }
 
 /// The facts at each instruction that is reached.
-pub(super) fn facts(
-    prover: &Prover<'_>,
-    text: &TextSection,
-    function: &Function,
-    entrances: &[Entrance],
-) -> Vec<(u64, Facts)> {
-    let body = Body::new(text, function, entrances, prover.returns());
+pub(super) fn facts(body: &Body<'_>, entrances: &[Entrance]) -> Vec<(u64, Facts)> {
     let mut all = Vec::new();
-    if body.len() != 0 {
-        let flow = Flowed::new(&body, entrances);
+    if !body.is_empty() {
+        let flow = Flowed::new(body, entrances);
         flow.blocks
             .each(|index, facts| all.push((body.offset(index), facts.clone())));
     }
@@ -70,22 +58,16 @@ pub(super) fn facts(
 }
 
 /// Each instruction, and where control goes from there.
-pub(super) fn points(
-    prover: &Prover<'_>,
-    text: &TextSection,
-    function: &Function,
-    entrances: &[Entrance],
-) -> Vec<Point> {
-    let body = Body::new(text, function, entrances, prover.returns());
+pub(super) fn points(body: &Body<'_>, entrances: &[Entrance]) -> Vec<Point> {
     let mut known = vec![None; body.len()];
-    if body.len() != 0 {
-        let flow = Flowed::new(&body, entrances);
+    if !body.is_empty() {
+        let flow = Flowed::new(body, entrances);
         flow.blocks
             .each(|index, facts| known[index] = Some(facts.clone()));
     }
     let known = known.into_iter().enumerate();
     known
-        .map(|(index, facts)| Point::new(&body, index, facts))
+        .map(|(index, facts)| Point::new(body, index, facts))
         .collect()
 }
 
@@ -101,7 +83,7 @@ impl<'a> Flowed<'a> {
     fn new(body: &'a Body<'a>, entrances: &[Entrance]) -> Self {
         let mut blocks = Blocks::new(body);
         for entrance in entrances {
-            if let Some(index) = body.index(entrance.to) {
+            if let Some(index) = body.index(entrance.to.offset) {
                 blocks.enter(index, &entrance.facts);
             }
         }
@@ -109,8 +91,11 @@ impl<'a> Flowed<'a> {
             Some(claim) => entry(claim),
             None => Some(Facts::entry()),
         };
-        if let Some(facts) = start {
+        if let Some(facts) = start.filter(|_| !body.is_continued()) {
             blocks.enter(0, &facts);
+        }
+        for entry in body.entries().filter_map(|at| body.index(at)) {
+            blocks.enter(entry, &Facts::entry());
         }
         blocks.run();
         let direct = (0..body.len())
@@ -223,28 +208,23 @@ impl<'j, 'a> Judge<'j, 'a> {
     /// Whether the instruction at `index` may leave the function where it does.
     fn leaves(&mut self, index: usize, facts: &Facts) -> Result<(), Class> {
         let is_last = index + 1 == self.body.len() || self.body.is_data(index + 1);
-        let may_leave = self.body.insn(index).flow != Flow::Next
-            || !self.body.variants(index).is_empty()
-            || !self.body.fixups(index).is_empty();
-        if !may_leave && !is_last {
+        if self.body.only_goes_on(index) && !is_last {
             return Ok(());
         }
-        let patched = self.body.variants(index).iter();
-        for insn in std::iter::once(self.body.insn(index)).chain(patched) {
-            if let Flow::Return(reg) = insn.flow {
-                if !facts.is_entry_state(reg) {
-                    return Err(Class::WrongReturn);
-                }
-            }
-        }
+        let mut result = Ok(());
+        self.body.edges(index, |edge| match edge.way {
+            Way::Return(reg) if !facts.is_entry_state(reg) => result = Err(Class::WrongReturn),
+            _ => {}
+        });
+        result?;
         if !is_last && self.stays(index) {
             return Ok(());
         }
         let mut after = facts.clone();
         let mut result = Ok(());
-        let next = flow::execute(self.body, index, &mut after, &mut |place, facts| {
-            let escape = place.outside().map(|to| self.prover.escape(to, facts));
-            if let Some(escape) = escape {
+        let next = flow::execute(self.body, index, &mut after, &mut |edge, facts| {
+            if edge.is_exit() {
+                let escape = self.prover.escape(edge.to, facts);
                 self.escapes.extend(escape.entrance);
                 if !escape.is_allowed {
                     result = Err(Class::WrongTailCall);
@@ -253,6 +233,10 @@ impl<'j, 'a> Judge<'j, 'a> {
         });
         match next {
             Next::Always if is_last => result = result.and(self.runs_on(index, &after)),
+            Next::IfItReturns if is_last => match self.body.goes_on(index) {
+                Some(true) => result = result.and(self.runs_on(index, &after)),
+                _ => self.counts.calls_at_end += 1,
+            },
             Next::IfItReturns if !is_last && flow::is_no_return(self.body, index, &after) => {
                 self.counts.no_return += 1;
             }
@@ -269,18 +253,17 @@ impl<'j, 'a> Judge<'j, 'a> {
         if !body.variants(index).is_empty() || !body.fixups(index).is_empty() {
             return false;
         }
-        let place = |by| body.place(index, by, false);
         // Where the frame changes, a call may be one that does not return.
-        let same_row = body.same_claim(index, index + 1) && body.call_returns(index) != Some(false);
-        match body.insn(index).flow {
-            Flow::Next | Flow::IndirectJump | Flow::Return(_) | Flow::ExceptionReturn => true,
-            Flow::Jump(by) | Flow::Conditional(by) => matches!(place(by), Place::Inside(_)),
-            Flow::Call(by) => match place(by) {
-                Place::Outside(to) => same_row && self.prover.is_plain_entry(to),
-                Place::Inside(_) | Place::Elsewhere => same_row,
-            },
-            Flow::IndirectCall | Flow::Trap => same_row,
-        }
+        let same_row = body.same_claim(index, index + 1) && body.goes_on(index) != Some(false);
+        let mut stays = true;
+        body.edges(index, |edge| {
+            stays &= match (edge.way, edge.to) {
+                (Way::Call, Place::Outside(to)) => self.prover.is_plain_entry(to),
+                (Way::AfterCall | Way::AfterTrap, _) => same_row,
+                _ => !edge.is_exit() || edge.way == Way::Call,
+            };
+        });
+        stays
     }
 
     /// Whether control may go on over the end of the function, behind the
@@ -291,23 +274,23 @@ impl<'j, 'a> Judge<'j, 'a> {
     /// no code for it. As with a call that does not return, the evidence is that
     /// what follows by chance does not expect this state.
     fn runs_on(&mut self, index: usize, facts: &Facts) -> Result<(), Class> {
-        let end = self.body.offset(index) + 4;
-        if end != self.body.function.end {
+        if self.body.offset(index) + 4 != self.body.function.end {
             return Err(Class::FallsThrough);
         }
-        let escape = self.prover.falls_to(end, facts);
-        self.escapes.extend(escape.entrance);
-        if escape.is_allowed {
-            return Ok(());
-        }
+        let end = self.body.end();
+        let escape = self.prover.falls_from(self.body, facts);
         let is_branch = matches!(self.body.insn(index).flow, Flow::Conditional(_))
             && self.body.variants(index).is_empty();
         let is_part = self.prover.entrance(end, facts).is_some();
-        if !is_branch || is_part {
-            return Err(Class::FallsThrough);
+        if !escape.is_allowed && is_branch && !is_part {
+            self.counts.dead_ends += 1;
+            return Ok(());
         }
-        self.counts.dead_ends += 1;
-        Ok(())
+        self.escapes.extend(escape.entrance);
+        match escape.is_allowed {
+            true => Ok(()),
+            false => Err(Class::FallsThrough),
+        }
     }
 
     /// Names the class more closely by the rows around.

@@ -9,6 +9,7 @@ use crate::claim::Claim;
 use super::facts::Facts;
 use super::finding::Class;
 use super::range::{Range, UNBOUNDED_BELOW};
+use super::span::Span;
 use super::value::{Sign, Value};
 use crate::a64::insn::Reg;
 
@@ -209,7 +210,9 @@ fn stack_pointer(facts: &Facts, base: CfaBase) -> StackPointer {
         return StackPointer::Exact;
     }
     match facts.sp_range() {
-        Range::Stack { lowest, highest } => {
+        Range::Stack(Span {
+            lowest, highest, ..
+        }) => {
             let below = |offset: i32| u32::try_from(i64::from(offset).wrapping_neg()).ok();
             let most = below(lowest).filter(|_| lowest != UNBOUNDED_BELOW);
             let most = most.filter(|most| *most <= LARGEST_STACK);

@@ -7,34 +7,35 @@
 
 use orc::rule::{Frame, Rule, Undescribed};
 
-use crate::text::{Function, Kind, TextSection};
+use crate::a64::insn::Reg;
+use crate::graph::{Body, Place, Way};
+use crate::text::Kind;
 
-use super::body::Body;
+use super::exits::ways_out;
 use super::facts::Facts;
 use super::finding::{Counts, Proof};
 use super::flow::{self, Blocks, Next};
 use super::function::Analysis;
+use super::indirect::enter_as_entry;
 use super::no_leaf::NoLeaf;
 use super::section::{Entrance, Prover};
-use super::unproved::ways_out;
-use super::unreached::roots;
-use crate::a64::insn::{Flow, Reg};
 
+/// `is_out_of_line`: it belongs to the functions that branch to it, and is looked at
+/// there.
 pub(super) fn analyze(
     prover: &Prover<'_>,
-    text: &TextSection,
-    function: &Function,
+    body: &Body<'_>,
     entrances: &[Entrance],
+    is_out_of_line: bool,
 ) -> Analysis {
-    let body = Body::new(text, function, entrances, prover.returns());
     let mut leaf = Leaf {
         prover,
-        body: &body,
+        body,
         escapes: Vec::new(),
         entered: 0,
     };
-    let result = match function.kind {
-        Kind::Func if body.len() != 0 => leaf.holds(entrances),
+    let result = match body.function.kind {
+        Kind::Func if !body.is_empty() && !is_out_of_line => leaf.holds(entrances),
         _ => Err(NoLeaf::Code),
     };
     let count = body.len() as u64;
@@ -58,7 +59,7 @@ pub(super) fn analyze(
     };
     Analysis {
         proof: Proof {
-            rows: rows(&body, rule),
+            rows: rows(body, rule),
             assumed: Vec::new(),
             findings: Vec::new(),
             counts,
@@ -66,7 +67,8 @@ pub(super) fn analyze(
         },
         escapes: match result {
             Ok(()) => leaf.escapes,
-            Err(_) => ways_out(prover, &body),
+            Err(_) if is_out_of_line => Vec::new(),
+            Err(_) => ways_out(prover, body),
         },
     }
 }
@@ -103,7 +105,7 @@ impl Leaf<'_, '_> {
         let mut blocks = Blocks::new(body);
         blocks.enter(0, &Facts::entry());
         for entrance in entrances {
-            match body.index(entrance.to) {
+            match body.index(entrance.to.offset) {
                 Some(index) if entrance.facts.is_entry_state(Reg::X30) => {
                     blocks.enter(index, &entrance.facts);
                 }
@@ -111,18 +113,7 @@ impl Leaf<'_, '_> {
             }
         }
         blocks.run();
-        let given_up = vec![false; body.len()];
-        loop {
-            let roots = roots(body, &blocks, &given_up);
-            if roots.is_empty() {
-                break;
-            }
-            for root in roots {
-                blocks.enter(root, &Facts::entry());
-                self.entered += 1;
-            }
-            blocks.run();
-        }
+        self.entered = enter_as_entry(body, &mut blocks);
         let mut result = Ok(());
         blocks.each(|index, facts| result = result.and_then(|()| self.holds_at(index, facts)));
         result
@@ -135,40 +126,43 @@ impl Leaf<'_, '_> {
         if !facts.is_entry_state(Reg::X30) {
             return Err(NoLeaf::ChangesFrame);
         }
-        let patched = self.body.variants(index).iter();
-        for insn in std::iter::once(self.body.insn(index)).chain(patched) {
-            match insn.flow {
-                Flow::Call(_) | Flow::IndirectCall => return Err(NoLeaf::Calls),
-                Flow::ExceptionReturn => return Err(NoLeaf::ReturnsElsewhere),
-                Flow::Return(reg) if !facts.is_entry_state(reg) => {
-                    return Err(NoLeaf::ReturnsElsewhere);
-                }
-                _ => {}
-            }
-        }
+        let mut result = Ok(());
+        self.body.edges(index, |edge| {
+            let why = match edge.way {
+                Way::Call | Way::AfterCall => NoLeaf::Calls,
+                Way::Exit => NoLeaf::ReturnsElsewhere,
+                Way::Return(reg) if !facts.is_entry_state(reg) => NoLeaf::ReturnsElsewhere,
+                _ => return,
+            };
+            result = result.and(Err(why));
+        });
+        result?;
         self.leaves(index, facts)
     }
 
     /// Whether what the instruction at `index` leads to outside may be entered so.
     fn leaves(&mut self, index: usize, facts: &Facts) -> Result<(), NoLeaf> {
+        let body = self.body;
+        let is_last = index + 1 == body.len();
+        if body.only_goes_on(index) && !is_last && !body.is_data(index + 1) {
+            return Ok(());
+        }
         let mut after = facts.clone();
-        let mut ways: Vec<(Option<u64>, Facts)> = Vec::new();
-        let follows = flow::execute(self.body, index, &mut after, &mut |place, facts| {
-            if let Some(to) = place.outside() {
-                ways.push((to, facts.clone()));
+        let mut ways: Vec<(Place, Facts)> = Vec::new();
+        let follows = flow::execute(body, index, &mut after, &mut |edge, facts| {
+            if edge.is_exit() {
+                ways.push((edge.to, facts.clone()));
             }
         });
         if follows != Next::Never {
-            match index + 1 {
-                next if next == self.body.len() => {
-                    let escape = self.prover.falls_to(self.body.function.end, &after);
-                    self.escapes.extend(escape.entrance);
-                    if !escape.is_allowed {
-                        return Err(NoLeaf::RunsOn);
-                    }
+            if is_last {
+                let escape = self.prover.falls_from(body, &after);
+                self.escapes.extend(escape.entrance);
+                if !escape.is_allowed {
+                    return Err(NoLeaf::RunsOn);
                 }
-                next if self.body.is_data(next) => return Err(NoLeaf::RunsOn),
-                _ => {}
+            } else if body.is_data(index + 1) {
+                return Err(NoLeaf::RunsOn);
             }
         }
         for (to, facts) in ways {

@@ -9,36 +9,34 @@
 //! its own claim, and counted as assumed.
 //!
 //! * [`facts`]: what is known at an instruction;
-//! * `body`: a function, decoded; `flow`: the dataflow over it;
+//! * [`crate::graph`]: where control goes; `flow`: the dataflow along it;
 //! * `judge`: facts against claims; `function`: all of it for one function;
-//!   `leaf`: the same for one without CFI; `unreached`: blocks entered by claim;
-//!   `unproved`: the branches of what is not; `returns`: which calls come back;
-//! * [`section`]: for all functions of a section, with the branches between them;
+//!   `leaf`: the same for one without CFI; `indirect`: blocks entered by claim;
+//!   `exits`: the ways out of what is not proved;
+//! * [`section`]: for all functions of a file, with the branches between them;
 //! * [`value`], [`range`]: what registers hold, and how far SP may be;
 //! * [`finding`]: what comes out; [`points`]: the flow itself, for who checks it.
 
-mod body;
+mod exits;
 pub mod facts;
 pub mod finding;
 mod flow;
 mod function;
+mod indirect;
 mod judge;
 mod leaf;
 mod no_leaf;
 pub mod points;
 pub mod range;
-mod returns;
 pub mod section;
 mod slots;
-mod unproved;
-mod unreached;
+pub mod span;
 pub mod value;
 
 pub use finding::{Class, Counts, Finding, Proof};
 pub use judge::{implies, is_entry};
 pub use no_leaf::NoLeaf;
 pub use points::Point;
-pub use returns::Returns;
 pub use section::Prover;
 
 #[cfg(test)]

@@ -4,11 +4,10 @@
 //! those who compare it with what someone else says of it ([`crate::sancov`]).
 
 use crate::claim::Claim;
+use crate::graph::{self, Body, Place};
 
-use super::body::{Body, Place};
 use super::facts::Facts;
 use super::flow::{self, Next};
-use crate::a64::insn::Flow;
 
 /// One instruction of a function.
 #[derive(Clone, Debug)]
@@ -37,14 +36,11 @@ pub struct Way {
 impl Point {
     /// The instruction at `index`, before which `facts` are known.
     pub(super) fn new(body: &Body<'_>, index: usize, facts: Option<Facts>) -> Self {
-        let patched = body.variants(index).iter();
-        let mut insns = std::iter::once(body.insn(index)).chain(patched);
-        let is_indirect_jump = insns.any(|insn| insn.flow == Flow::IndirectJump);
         let mut point = Self {
             offset: body.offset(index),
             claim: body.claim(index).cloned(),
             facts,
-            is_indirect_jump: is_indirect_jump && !body.is_data(index),
+            is_indirect_jump: false,
             ways: Vec::new(),
         };
         if !body.is_data(index) {
@@ -54,9 +50,13 @@ impl Point {
     }
 
     fn find_ways(&mut self, body: &Body<'_>, index: usize) {
+        body.edges(index, |edge| {
+            let is_jump = matches!(edge.way, graph::Way::Open | graph::Way::Indirect);
+            self.is_indirect_jump |= is_jump;
+        });
         let mut after = self.facts.clone().unwrap_or(Facts::NONE);
-        let next = flow::execute(body, index, &mut after, &mut |place, facts| {
-            if let Place::Inside(to) = place {
+        let next = flow::execute(body, index, &mut after, &mut |edge, facts| {
+            if let Place::Inside(to) = edge.to {
                 self.ways.push(Way {
                     to: body.offset(to),
                     facts: facts.clone(),

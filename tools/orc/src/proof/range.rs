@@ -2,12 +2,15 @@
 
 //! Between what two numbers a register is, where it has no known [`Value`].
 //!
-//! It is for SP alone: how large a frame can be whose size run time decides
-//! (`alloca()`, a random offset, an alignment), and whether SP is on this stack at
-//! all. Nothing else in the proof depends on it, so no row is proved or refused by
-//! it.
+//! Of SP it says how large a frame can be whose size run time decides (`alloca()`, a
+//! random offset, an alignment), and whether SP is on this stack at all. Of others it
+//! says whether they may point into this stack, and where to: which slots a store
+//! through them may hit.
 
 use std::fmt;
+
+use super::span::Span;
+pub use super::span::{UNBOUNDED_ABOVE, UNBOUNDED_BELOW};
 
 use crate::a64::is_top_run;
 
@@ -28,43 +31,37 @@ pub enum Range {
         /// The largest it can be.
         most: i32,
     },
-    /// The CFA plus a number; [`UNBOUNDED_BELOW`] and [`UNBOUNDED_ABOVE`] are no
-    /// bounds.
-    Stack {
-        /// The smallest that number can be.
-        lowest: i32,
-        /// The largest it can be.
-        highest: i32,
-    },
+    /// The CFA plus a number.
+    Stack(Span),
+    /// The CFA plus a number, or no address in this stack.
+    Mixed(Span),
+    /// Made of the caller's x29, or perhaps: anywhere in this stack.
+    Frame,
     /// The end of another stack: only SP.
     OtherStack,
 }
 
-/// A lowest offset from the CFA that is none.
-pub const UNBOUNDED_BELOW: i32 = i32::MIN;
-/// A highest offset from the CFA that is none.
-pub const UNBOUNDED_ABOVE: i32 = i32::MAX;
-
 /// No number is larger than this, so that sums and shifts of them are small, too.
 const LARGEST: i64 = 1 << 30;
-/// SP and the CFA are multiples of this.
-const SP_ALIGN: i64 = 16;
 
 impl Range {
     /// SP somewhere: by an amount that only run time tells it moves down, or back up
     /// to where it was.
-    pub const SOMEWHERE: Self = Self::Stack {
-        lowest: UNBOUNDED_BELOW,
-        highest: UNBOUNDED_ABOVE,
-    };
+    pub const SOMEWHERE: Self = Self::Stack(Span::SOMEWHERE);
 
     /// All that a value says.
     pub(super) fn of(value: Value) -> Self {
         match value {
-            Value::Cfa(offset) => Self::stack(offset.into(), offset.into()),
+            Value::Cfa(offset) => Self::Stack(Span::at(offset)),
             Value::Constant(number) => Self::number(number.into(), number.into()),
+            Value::CallerFp => Self::Frame,
             _ => Self::Any,
         }
+    }
+
+    /// Those bits.
+    pub(super) fn of_bits(bits: u64) -> Self {
+        i64::try_from(bits).map_or(Self::Any, |bits| Self::number(bits, bits))
     }
 
     /// A number from `least` to `most`.
@@ -77,54 +74,100 @@ impl Range {
         }
     }
 
-    /// The CFA plus a number from `lowest` to `highest`.
-    fn stack(lowest: i64, highest: i64) -> Self {
-        let within = |offset: i64, none: i32| match i32::try_from(offset) {
-            Ok(offset) if i64::from(offset).abs() <= LARGEST => offset,
-            _ => none,
-        };
-        Self::Stack {
-            lowest: within(lowest, UNBOUNDED_BELOW),
-            highest: within(highest, UNBOUNDED_ABOVE),
+    /// The largest number that it can be.
+    pub(super) const fn most(self) -> Option<i32> {
+        match self {
+            Self::Number { most, .. } => Some(most),
+            _ => None,
+        }
+    }
+
+    /// Whether it may be an address in this stack.
+    pub(super) const fn may_be_stack(self) -> bool {
+        matches!(self, Self::Stack(_) | Self::Mixed(_) | Self::Frame)
+    }
+
+    /// The offsets from the CFA, if it may be an address in this stack that is made of
+    /// SP.
+    pub(super) const fn span(self) -> Option<Span> {
+        match self {
+            Self::Stack(span) | Self::Mixed(span) => Some(span),
+            _ => None,
+        }
+    }
+
+    /// The value, where there is one that it can be.
+    pub(super) fn exact(self) -> Option<Value> {
+        match self {
+            Self::Number { least, most } if least == most => Some(Value::Constant(least)),
+            Self::Stack(span) => span.exact().map(Value::Cfa),
+            _ => None,
         }
     }
 
     /// The range plus a number of bytes.
     pub(super) fn plus(self, by: i64) -> Self {
+        match by {
+            0 => self,
+            by => self.plus_between(by, by),
+        }
+    }
+
+    /// The range plus a number in these bounds.
+    fn plus_between(self, from: i64, to: i64) -> Self {
         match self {
-            _ if by == 0 => self,
             Self::Number { least, most } => {
-                let add = |number: i32| i64::from(number).checked_add(by);
-                add(least)
-                    .zip(add(most))
+                let sum = |number: i32, by| i64::from(number).checked_add(by);
+                sum(least, from)
+                    .zip(sum(most, to))
                     .map_or(Self::Any, |(least, most)| Self::number(least, most))
             }
-            Self::Stack { lowest, highest } => Self::stack(
-                add_bound(lowest, UNBOUNDED_BELOW, by),
-                add_bound(highest, UNBOUNDED_ABOVE, by),
-            ),
-            Self::Loaded => Self::Loaded,
-            Self::Any | Self::OtherStack => Self::Any,
+            Self::Stack(span) => Self::Stack(span.plus(from, to)),
+            Self::Mixed(span) => Self::Mixed(span.plus(from, to)),
+            Self::Frame => Self::Frame,
+            Self::Loaded if from == to => Self::Loaded,
+            Self::Any | Self::Loaded | Self::OtherStack => Self::Any,
+        }
+    }
+
+    /// The range plus a number that is not known.
+    fn plus_any(self) -> Self {
+        match self {
+            Self::Stack(_) => Self::SOMEWHERE,
+            Self::Mixed(_) => Self::Mixed(Span::SOMEWHERE),
+            Self::Frame => Self::Frame,
+            _ => Self::Any,
         }
     }
 
     /// The range plus or minus another one that is shifted left.
     pub(super) fn plus_shifted(self, by: Self, shift: u32, subtract: bool) -> Self {
-        let by = match by.shifted(0, u64::MAX, shift) {
-            Self::Number { least, most } if subtract => Some((-i64::from(most), -i64::from(least))),
-            Self::Number { least, most } => Some((least.into(), most.into())),
-            _ => None,
-        };
-        match (self, by) {
-            (Self::Number { least, most }, Some((from, to))) => {
-                Self::number(i64::from(least) + from, i64::from(most) + to)
+        match by.shifted(0, u64::MAX, shift) {
+            Self::Number { least, most } if subtract => {
+                self.plus_between(-i64::from(most), -i64::from(least))
             }
-            (Self::Stack { lowest, highest }, Some((from, to))) => Self::stack(
-                add_bound(lowest, UNBOUNDED_BELOW, from),
-                add_bound(highest, UNBOUNDED_ABOVE, to),
-            ),
-            (Self::Stack { .. }, None) => Self::SOMEWHERE,
-            _ => Self::Any,
+            Self::Number { least, most } => self.plus_between(least.into(), most.into()),
+            _ => self.plus_any(),
+        }
+    }
+
+    /// The bits that are set in one of two, or in one alone.
+    pub(super) fn with_bits(self, bits: Self, is_exclusive: bool) -> Self {
+        let (base, bits) = match self.may_be_stack() {
+            true => (self, bits),
+            false => (bits, self),
+        };
+        match bits {
+            // It is at most the sum, and at least what has the bits already.
+            Self::Number { most, .. } => {
+                let least = if is_exclusive { -i64::from(most) } else { 0 };
+                match base {
+                    Self::Stack(span) => Self::Stack(span.spread(least, most.into())),
+                    Self::Mixed(span) => Self::Mixed(span.spread(least, most.into())),
+                    base => base.plus_between(least, most.into()),
+                }
+            }
+            _ => base.plus_any(),
         }
     }
 
@@ -141,14 +184,11 @@ impl Range {
         let grain = 1 << mask.trailing_zeros().min(63);
         let is_run = mask.wrapping_add(grain).is_power_of_two() || is_top_run(mask);
         match self {
-            Self::Stack { lowest, highest } if is_top_run(mask) => {
-                // SP and the CFA are multiples of 16, so what is cleared is, too.
-                let is_aligned = i64::from(lowest) % SP_ALIGN == 0;
-                let step = if is_aligned { SP_ALIGN } else { 1 };
-                let by = i64::try_from(grain).unwrap_or(i64::MAX).min(LARGEST);
-                let by = (step - by).min(0);
-                Self::stack(add_bound(lowest, UNBOUNDED_BELOW, by), i64::from(highest))
+            Self::Stack(span) if is_top_run(mask) => {
+                let grain = i64::try_from(grain).unwrap_or(i64::MAX).min(LARGEST);
+                Self::Stack(span.rounded_down(grain))
             }
+            Self::Mixed(_) | Self::Frame if is_top_run(mask) => self.plus_any(),
             Self::Number { least, most } => {
                 let down =
                     |number: i32| (u64::from(number.unsigned_abs()) & !(grain - 1)).min(mask);
@@ -188,8 +228,8 @@ impl Range {
     pub(super) fn as_sp(self) -> Self {
         match self {
             Self::Loaded => Self::OtherStack,
-            Self::Stack { .. } | Self::OtherStack => self,
-            Self::Any | Self::Number { .. } => Self::Any,
+            Self::Stack(_) | Self::OtherStack => self,
+            Self::Any | Self::Number { .. } | Self::Mixed(_) | Self::Frame => Self::Any,
         }
     }
 
@@ -207,53 +247,48 @@ impl Range {
                 least: least.min(or_least),
                 most: most.max(or_most),
             },
-            (
-                Self::Stack { lowest, highest },
-                Self::Stack {
-                    lowest: or_lowest,
-                    highest: or_highest,
-                },
-            ) => Self::Stack {
-                lowest: lowest.min(or_lowest),
-                highest: highest.max(or_highest),
+            (Self::Frame, _) | (_, Self::Frame) => Self::Frame,
+            (Self::Stack(one), Self::Stack(other)) => Self::Stack(one.join(other)),
+            _ => match (self.span(), other.span()) {
+                (Some(one), Some(other)) => Self::Mixed(one.join(other)),
+                (Some(one), None) | (None, Some(one)) => Self::Mixed(one),
+                (None, None) => Self::Any,
             },
-            _ => Self::Any,
         }
     }
 
-    /// One that has `self` in it as well, and that nothing but [`Range::Any`] can
-    /// follow: where `self` comes after `before` in a loop, it would grow for ever.
+    /// The same after a way back, where `before` was known and `other` comes from: what a
+    /// loop adds to an address is an index.
+    pub(super) fn looped(self, before: Self, other: Value) -> Self {
+        let (was_exact, is_exact) = (before.exact().is_some(), other != Value::Unknown);
+        let knowing = |span: Span| match is_exact && !was_exact {
+            // It is not made of what it was before.
+            true => span,
+            false => span.knowing(before.span()),
+        };
+        match self {
+            Self::Stack(span) => Self::Stack(knowing(span)),
+            Self::Mixed(span) => Self::Mixed(knowing(span)),
+            other => other,
+        }
+    }
+
+    /// The same with nothing known of the bounds.
+    pub(super) fn without_bounds(self) -> Self {
+        self.plus_any()
+    }
+
+    /// One that has `self` in it as well, and that only few can follow: where `self`
+    /// comes after `before` in a loop, it would grow for ever.
     pub(super) fn widened(self, before: Self) -> Self {
-        match (before, self) {
+        let widened = |span: Span| before.span().map_or(span, |before| span.widened(before));
+        match self {
             _ if self == before => self,
-            (
-                Self::Stack { lowest, highest },
-                Self::Stack {
-                    lowest: now_lowest,
-                    highest: now_highest,
-                },
-            ) => Self::Stack {
-                lowest: if now_lowest < lowest {
-                    UNBOUNDED_BELOW
-                } else {
-                    now_lowest
-                },
-                highest: if now_highest > highest {
-                    UNBOUNDED_ABOVE
-                } else {
-                    now_highest
-                },
-            },
+            Self::Stack(span) => Self::Stack(widened(span)),
+            Self::Mixed(span) => Self::Mixed(widened(span)),
+            Self::Frame => Self::Frame,
             _ => Self::Any,
         }
-    }
-}
-
-/// The bound plus a number, unless it is none.
-fn add_bound(bound: i32, none: i32, by: i64) -> i64 {
-    match bound == none {
-        true => none.into(),
-        false => i64::from(bound).saturating_add(by),
     }
 }
 
@@ -263,17 +298,8 @@ impl fmt::Display for Range {
             Self::Any => f.write_str("unknown"),
             Self::Loaded => f.write_str("loaded"),
             Self::Number { least, most } => write!(f, "{least:#x}..{most:#x}"),
-            Self::Stack { lowest, highest } => {
-                f.write_str("CFA")?;
-                if lowest != UNBOUNDED_BELOW {
-                    write!(f, "{lowest:+}")?;
-                }
-                f.write_str("..")?;
-                match highest {
-                    UNBOUNDED_ABOVE => Ok(()),
-                    _ => write!(f, "{highest:+}"),
-                }
-            }
+            Self::Stack(span) | Self::Mixed(span) => write!(f, "{span}"),
+            Self::Frame => f.write_str("a frame"),
             Self::OtherStack => f.write_str("another stack"),
         }
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The proof of all functions of a text section, and of the branches between them.
+//! The proof of all functions of a file, and of the branches between them.
 //!
 //! Each function is proved by itself, as if entered only at its start. Branches
 //! into the middle of another (a cold part and its hot part, shared tails in
@@ -8,20 +8,21 @@
 //! they lead to, which is then proved again, until nothing changes.
 //!
 //! A function that is entered at its start is taken to be entered as AAPCS64 says.
-//! A branch that does otherwise is a finding where it is.
+//! A branch that is known to do otherwise is a finding where it is, and one more way
+//! in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 
+use crate::graph::{At, Body, Graph, Place, Returns};
 use crate::text::{Function, Kind, TextSection};
 
-use super::body::Body;
+use super::exits::ways_out;
 use super::facts::Facts;
 use super::finding::Proof;
 use super::function::{self, Analysis};
 use super::points::Point;
-use super::returns::Returns;
 use super::{judge, leaf};
 use crate::a64::insn::Reg;
 
@@ -35,16 +36,15 @@ const ROUNDS_WITH_RANGES: usize = 4;
 /// A way into a function other than its start: where, and with which facts.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entrance {
-    /// Offset in the section.
-    pub to: u64,
+    pub to: At,
     pub facts: Facts,
 }
 
-/// Proves functions of one text section.
+/// Proves the functions of a file.
 #[derive(Debug)]
 pub struct Prover<'a> {
-    text: &'a TextSection,
-    /// By function, in the section's order: ways in from other functions.
+    graph: Graph<'a>,
+    /// By function, in the order of the graph: ways in from other functions.
     entrances: Vec<Vec<Entrance>>,
     /// By function: whether its start is entered as AAPCS64 says.
     starts: Vec<bool>,
@@ -53,7 +53,7 @@ pub struct Prover<'a> {
 
 impl<'a> Prover<'a> {
     /// For a section between whose functions there are no branches, or where they
-    /// don't matter. [`Prover::section`] finds them.
+    /// don't matter. [`Prover::file`] finds them.
     #[must_use]
     pub fn new(text: &'a TextSection) -> Self {
         Self::knowing(text, Returns::default())
@@ -62,103 +62,195 @@ impl<'a> Prover<'a> {
     /// The same, where it is known which functions of the section return.
     #[must_use]
     pub fn knowing(text: &'a TextSection, returns: Returns) -> Self {
-        Self {
-            text,
-            entrances: vec![Vec::new(); text.functions.len()],
-            starts: text.functions.iter().map(is_entered_at_start).collect(),
+        Self::with(Graph::new(vec![text]), returns)
+    }
+
+    fn with(graph: Graph<'a>, returns: Returns) -> Self {
+        let functions = 0..graph.functions();
+        let starts = functions.map(|number| {
+            let (_, function) = graph.function(number);
+            is_entered_at_start(function) && !graph.is_continued(number)
+        });
+        let mut prover = Self {
+            entrances: vec![Vec::new(); graph.functions()],
+            starts: starts.collect(),
+            graph,
             returns,
+        };
+        for (number, entrance) in prover.strays() {
+            prover.entrances[number].push(entrance);
         }
+        prover
     }
 
-    /// Which functions of the section may return.
-    pub(super) fn returns(&self) -> &Returns {
-        &self.returns
-    }
-
-    /// Proves every function of a section, in parallel; the proofs are in the
-    /// section's order. `done` is called once for each function.
+    /// Proves a file with one text section; the proofs are in its order. `done` is
+    /// called once for each function.
     #[must_use]
     pub fn section(text: &'a TextSection, done: impl Fn() + Sync) -> (Self, Vec<Proof>) {
-        let mut prover = Self::knowing(text, Returns::of(text));
-        let mut results: Vec<Analysis> = (0..text.functions.len())
-            .into_par_iter()
-            .map(|index| {
-                let analysis = prover.analyze(index);
-                done();
-                analysis
-            })
-            .collect();
+        let (prover, mut proofs) = Self::file(vec![text], Vec::new(), done);
+        let first = proofs.pop().unwrap_or_default();
+        (prover, first)
+    }
+
+    /// Proves every function of some text sections of a file, in parallel; the proofs
+    /// are in the order of sections and functions. `done` is called once for each
+    /// function. The `others` are the rest of the file's text, which may lead into
+    /// these; of them no more is proved than what that needs.
+    #[must_use]
+    pub fn file(
+        texts: Vec<&'a TextSection>,
+        others: Vec<&'a TextSection>,
+        done: impl Fn() + Sync,
+    ) -> (Self, Vec<Vec<Proof>>) {
+        let wanted = texts.len();
+        let graph = Graph::new(texts.into_iter().chain(others).collect());
+        let returns = Returns::of_graph(&graph);
+        let mut prover = Self::with(graph, returns);
+        let needed = prover.needed(wanted);
+        let mut results = BTreeMap::new();
+        let all = needed
+            .iter()
+            .flat_map(|section| prover.graph.functions_of(*section));
+        let all: Vec<usize> = all.collect();
+        results.extend(prover.analyze_all(all, &|number| {
+            done();
+            prover.analyze(number)
+        }));
         for round in 0.. {
             let changed = prover.gather(&results, round);
             if changed.is_empty() {
                 break;
             }
-            let again: Vec<(usize, Analysis)> = changed
-                .into_par_iter()
-                .map(|index| match round < ROUNDS {
-                    true => (index, prover.analyze(index)),
-                    false => (index, prover.refuse(index)),
-                })
-                .collect();
             // It ends: what has been refused leads to the same places for good.
-            for (index, analysis) in again {
-                results[index] = analysis;
-            }
+            let again = prover.analyze_all(changed, &|number| match round < ROUNDS {
+                true => prover.analyze(number),
+                false => prover.refuse(number),
+            });
+            results.extend(again);
         }
-        let proofs = results.into_iter().map(|analysis| analysis.proof).collect();
+        let proofs = (0..wanted).map(|section| {
+            let functions = prover.graph.functions_of(section);
+            let proofs = functions.map(|number| results.remove(&number));
+            proofs
+                .map(|result| result.unwrap_or_default().proof)
+                .collect()
+        });
+        let proofs = proofs.collect();
         (prover, proofs)
     }
 
-    /// Proves one function, number `index` of the section.
+    fn analyze_all(
+        &self,
+        functions: Vec<usize>,
+        analyze: &(impl Fn(usize) -> Analysis + Sync),
+    ) -> Vec<(usize, Analysis)> {
+        let functions = functions.into_par_iter();
+        functions.map(|number| (number, analyze(number))).collect()
+    }
+
+    /// The sections that have to be proved: those wanted, and those that lead into the
+    /// middle of a function of one that has to be.
+    fn needed(&self, wanted: usize) -> BTreeSet<usize> {
+        let mut needed: BTreeSet<usize> = (0..wanted).collect();
+        let others = (wanted..self.graph.sections()).into_par_iter();
+        let leads: Vec<(usize, BTreeSet<usize>)> = others
+            .map(|section| (section, self.leads_into(section)))
+            .collect();
+        loop {
+            let open = leads
+                .iter()
+                .filter(|(section, _)| !needed.contains(section));
+            let mut found = open.filter(|(_, to)| !to.is_disjoint(&needed)).peekable();
+            if found.peek().is_none() {
+                return needed;
+            }
+            let found: Vec<usize> = found.map(|(section, _)| *section).collect();
+            needed.extend(found);
+        }
+    }
+
+    /// The sections into the middle of whose functions one of a section leads.
+    fn leads_into(&self, section: usize) -> BTreeSet<usize> {
+        let mut sections = BTreeSet::new();
+        for number in self.graph.functions_of(section) {
+            let ways = ways_out(self, &self.body(number));
+            sections.extend(ways.iter().map(|way| way.to.section));
+        }
+        sections
+    }
+
+    /// Proves one function of the first section.
     #[must_use]
     pub fn function(&self, index: usize) -> Proof {
         self.analyze(index).proof
     }
 
-    /// What is known at each instruction of function number `index` that control
-    /// reaches: offset and facts, in the order of the text. For explanations, and
-    /// for tests that judge another claim by the same facts.
+    /// What is known at each instruction of function number `index` of a section that
+    /// control reaches: offset and facts, in the order of the text. For explanations,
+    /// and for tests that judge another claim by the same facts.
     #[must_use]
-    pub fn facts(&self, index: usize) -> Vec<(u64, Facts)> {
-        let function = &self.text.functions[index];
-        function::facts(self, self.text, function, &self.entrances[index])
+    pub fn facts(&self, section: usize, index: usize) -> Vec<(u64, Facts)> {
+        let number = self.graph.functions_of(section).start + index;
+        function::facts(&self.body(number), &self.entrances[number])
     }
 
-    /// Each instruction of function number `index`, reached or not, and where
-    /// control goes from there.
+    /// Each instruction of function number `index` of the first section, reached or
+    /// not, and where control goes from there.
     #[must_use]
     pub fn points(&self, index: usize) -> Vec<Point> {
-        let function = &self.text.functions[index];
-        function::points(self, self.text, function, &self.entrances[index])
+        function::points(&self.body(index), &self.entrances[index])
     }
 
-    fn analyze(&self, index: usize) -> Analysis {
-        let function = &self.text.functions[index];
-        let entrances = &self.entrances[index];
-        match &function.claims {
-            Some(_) => function::analyze(self, self.text, function, entrances),
-            None => leaf::analyze(self, self.text, function, entrances),
+    fn body(&self, number: usize) -> Body<'_> {
+        let entrances = self.entrances[number].iter();
+        let entrances = entrances.map(|entrance| entrance.to.offset);
+        Body::new(&self.graph, number, entrances, &self.returns)
+    }
+
+    fn analyze(&self, number: usize) -> Analysis {
+        let body = self.body(number);
+        let entrances = &self.entrances[number];
+        match &body.function.claims {
+            Some(_) => function::analyze(self, &body, entrances),
+            None => leaf::analyze(self, &body, entrances, self.graph.is_out_of_line(number)),
         }
     }
 
-    fn refuse(&self, index: usize) -> Analysis {
-        let function = &self.text.functions[index];
-        let body = Body::new(self.text, function, &self.entrances[index], &self.returns);
-        function::refuse(self, &body)
+    fn refuse(&self, number: usize) -> Analysis {
+        function::refuse(self, &self.body(number))
+    }
+
+    /// Ways in from code that is in no function.
+    fn strays(&self) -> Vec<(usize, Entrance)> {
+        let strays = self.graph.strays().iter();
+        let ways = strays.filter_map(|stray| {
+            let facts = match stray.is_call {
+                true => Facts::entry(),
+                false => Facts::NONE,
+            };
+            let number = self.graph.number(stray.to)?;
+            Some((number, self.entrance(stray.to, &facts)?))
+        });
+        ways.collect()
     }
 
     /// Hands the ways out of each function to the function they lead to; gives the
     /// functions for which they changed.
-    fn gather(&mut self, results: &[Analysis], round: usize) -> Vec<usize> {
+    fn gather(&mut self, results: &BTreeMap<usize, Analysis>, round: usize) -> Vec<usize> {
         let mut gathered: BTreeMap<usize, Vec<Entrance>> = BTreeMap::new();
-        for entrance in results.iter().flat_map(|analysis| &analysis.escapes) {
-            if let Some(index) = self.function_at(entrance.to) {
-                let mut entrance = entrance.clone();
-                if round >= ROUNDS_WITH_RANGES {
-                    entrance.facts.forget_ranges();
-                }
-                gathered.entry(index).or_default().push(entrance);
+        for (number, entrance) in self.strays() {
+            gathered.entry(number).or_default().push(entrance);
+        }
+        for entrance in results.values().flat_map(|analysis| &analysis.escapes) {
+            let number = self.graph.number(entrance.to);
+            let Some(number) = number.filter(|number| results.contains_key(number)) else {
+                continue;
+            };
+            let mut entrance = entrance.clone();
+            if round >= ROUNDS_WITH_RANGES {
+                entrance.facts.forget_ranges();
             }
+            gathered.entry(number).or_default().push(entrance);
         }
         let mut changed = Vec::new();
         for (index, old) in self.entrances.iter_mut().enumerate() {
@@ -168,23 +260,23 @@ impl<'a> Prover<'a> {
                 changed.push(index);
             }
         }
+        changed.retain(|number| results.contains_key(number));
         changed
     }
 
-    /// The number of the function that an offset is in.
+    /// The number, in its section, of the function that an offset is in.
     #[must_use]
-    pub fn function_at(&self, offset: u64) -> Option<usize> {
-        let functions = &self.text.functions;
-        let index = functions
-            .partition_point(|f| f.start <= offset)
-            .checked_sub(1)?;
-        (offset < functions[index].end).then_some(index)
+    pub fn function_at(&self, section: usize, offset: u64) -> Option<usize> {
+        let number = self.graph.number(At { section, offset })?;
+        Some(number - self.graph.functions_of(section).start)
     }
 
-    /// Judges running on over the end of a function, at `end`.
-    pub(super) fn falls_to(&self, end: u64, facts: &Facts) -> Escape {
-        let is_function = self.function_at(end).is_some();
-        let escape = self.escape(Some(end), facts);
+    /// Judges running on over the end of a function. Past padding it comes to the next
+    /// one, but it may not.
+    pub(super) fn falls_from(&self, body: &Body<'_>, facts: &Facts) -> Escape {
+        let end = body.end();
+        let is_function = self.graph.number(end).is_some() && end.offset == body.function.end;
+        let escape = self.escape(Place::Outside(end), facts);
         Escape {
             is_allowed: escape.is_allowed && is_function,
             ..escape
@@ -193,8 +285,9 @@ impl<'a> Prover<'a> {
 
     /// The way into the function at `to`, with these facts; none when it is the
     /// plain entry, or what is entered has no row that depends on it.
-    pub(super) fn entrance(&self, to: u64, facts: &Facts) -> Option<Entrance> {
-        self.text.functions[self.function_at(to)?].claim_at(to)?;
+    pub(super) fn entrance(&self, to: At, facts: &Facts) -> Option<Entrance> {
+        let (_, function) = self.graph.function(self.graph.number(to)?);
+        function.claim_at(to.offset)?;
         (!self.is_plain_entry(to)).then(|| Entrance {
             to,
             facts: facts.clone(),
@@ -202,42 +295,42 @@ impl<'a> Prover<'a> {
     }
 
     /// Whether a function starts at `to` that is entered as AAPCS64 says.
-    pub(super) fn is_plain_entry(&self, to: u64) -> bool {
-        let function = self
-            .function_at(to)
-            .map(|index| &self.text.functions[index]);
-        function.is_some_and(|function| {
-            to == function.start && function.claim_at(to).is_none_or(judge::is_entry)
-        })
+    pub(super) fn is_plain_entry(&self, to: At) -> bool {
+        let number = self.graph.starting_at(to);
+        number.is_some_and(|number| self.starts[number])
     }
 
-    /// Judges a branch out of a function.
-    pub(super) fn escape(&self, to: Option<u64>, facts: &Facts) -> Escape {
+    /// Judges a way out of a function.
+    pub(super) fn escape(&self, to: Place, facts: &Facts) -> Escape {
         let is_entry_state = facts.is_entry_state(Reg::X30);
-        let target = to.and_then(|to| Some((to, self.function_at(to)?)));
-        let Some((to, index)) = target else {
+        let target = match to {
+            Place::Outside(to) => self.graph.number(to).map(|number| (to, number)),
+            Place::Inside(_) | Place::Elsewhere => None,
+        };
+        let Some((to, number)) = target else {
             return Escape {
                 is_allowed: is_entry_state,
                 entrance: None,
             };
         };
-        let function = &self.text.functions[index];
+        let (_, function) = self.graph.function(number);
         if has_no_row(function) {
             return Escape {
                 is_allowed: true,
                 entrance: None,
             };
         }
-        let claim = function.claim_at(to);
-        let is_plain_entry = to == function.start && self.starts[index];
+        let claim = function.claim_at(to.offset);
+        let is_plain_entry = to.offset == function.start && self.starts[number];
         let is_allowed = match claim {
             Some(claim) if !is_plain_entry => judge::implies(facts, claim).is_ok(),
             _ => is_entry_state,
         };
-        let is_no_part = to == function.start && !is_allowed;
+        // A leaf's row is true in whatever state it is entered at its start.
+        let matters = !is_plain_entry || !is_allowed && function.claims.is_some();
         Escape {
             is_allowed,
-            entrance: (!is_plain_entry && !is_no_part).then(|| Entrance {
+            entrance: matters.then(|| Entrance {
                 to,
                 facts: facts.clone(),
             }),
@@ -245,7 +338,7 @@ impl<'a> Prover<'a> {
     }
 }
 
-/// What becomes of a branch out of a function.
+/// What becomes of a way out of a function.
 pub(super) struct Escape {
     /// Whether what it leads to may be entered in this state.
     pub is_allowed: bool,
@@ -262,7 +355,7 @@ fn is_entered_at_start(function: &Function) -> bool {
 
 /// Whether a function has no row, whatever its instructions are. Nothing then
 /// follows from how it is entered, so it may be entered in any state. (Where it
-/// leads to counts as [`Facts::NONE`], see `unproved`.)
+/// leads to counts as [`Facts::NONE`], see `exits`.)
 fn has_no_row(function: &Function) -> bool {
     function.claims.is_none() && function.kind == Kind::Code
 }

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use super::span::Span;
 use super::value::{Sign, Value};
 
 /// The most slots that are remembered. A function has two, or a few more where
@@ -130,6 +131,11 @@ impl Slots {
             let slot = i64::from(slot.offset);
             slot + 8 <= first || slot >= last
         });
+    }
+
+    /// Forgets the slots that `bytes` bytes at one of these offsets may be at.
+    pub fn forget_hit(&mut self, span: Span, bytes: u32) {
+        self.retain(|slot| !span.may_hit(bytes, slot.offset));
     }
 
     /// Forgets the slots that begin below the CFA plus `end`.

@@ -9,9 +9,11 @@ mod assembly;
 mod bounds;
 mod compiled;
 mod patched;
+mod pointers;
 mod refused;
 mod several;
 mod signed;
+mod ways_in;
 mod words;
 
 use orc::rule::{Cfa, CfaBase, Frame, Location, Rule, StackPointer, Undescribed, X29};

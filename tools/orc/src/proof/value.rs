@@ -20,6 +20,8 @@ pub enum Value {
     TracedReturn,
     /// What x18 was at the entry, plus this: a shadow call stack pointer.
     Shadow(i32),
+    /// An address in this file, perhaps one in this function.
+    Near,
     /// A number.
     Constant(i32),
 }
@@ -33,6 +35,7 @@ impl Value {
             Self::Cfa(offset) => add(offset).map_or(Self::Unknown, Self::Cfa),
             Self::Shadow(offset) => add(offset).map_or(Self::Unknown, Self::Shadow),
             Self::Constant(number) => add(number).map_or(Self::Unknown, Self::Constant),
+            Self::Near => Self::Near,
             _ => Self::Unknown,
         }
     }
@@ -97,6 +100,7 @@ impl fmt::Display for Value {
             Self::CallerFp => f.write_str("caller's x29"),
             Self::TracedReturn => f.write_str("traced function's return address"),
             Self::Shadow(offset) => write!(f, "shadow{offset:+}"),
+            Self::Near => f.write_str("an address of code or data"),
             Self::Constant(number) => write!(f, "{number:#x}"),
         }
     }

@@ -5,8 +5,8 @@
 use orc::rule::{Rule, Undescribed};
 use serde::Serialize;
 
-use crate::generate;
 use crate::input::Text;
+use crate::proof::Proof;
 use crate::table::Rows;
 use crate::text::Function;
 
@@ -70,9 +70,8 @@ pub struct Refused {
 }
 
 /// The functions of a section without CFI that are no leaves, in its order.
-pub fn refused(text: &Text) -> Vec<Refused> {
-    let proofs = generate::prove(text, || ());
-    let functions = text.text.functions.iter().zip(&proofs);
+pub fn refused(text: &Text, proofs: &[Proof]) -> Vec<Refused> {
+    let functions = text.text.functions.iter().zip(proofs);
     let refused = functions.filter_map(|(function, proof)| {
         Some(Refused {
             symbol: function.name.clone(),

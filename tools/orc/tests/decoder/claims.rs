@@ -6,7 +6,7 @@
 
 use fARM64::info::instruction_info;
 use fARM64::{Instruction, MemIndexMode, Mnemonic, Operand, Register, ShiftType};
-use orctool::a64::insn::{Access, Flow, Insn, Mode, Reg, Regs, Step, Store};
+use orctool::a64::insn::{self, Access, Flow, Insn, Mode, Reg, Regs, Step, Store};
 
 use crate::{is_write, register};
 
@@ -25,12 +25,12 @@ pub fn disagreement(ours: &Insn, theirs: &Instruction) -> Option<String> {
             shift,
             subtract,
         } => {
-            let mnemonic = if subtract {
-                Mnemonic::Sub
-            } else {
-                Mnemonic::Add
+            let is_sum = match theirs.mnemonic() {
+                Mnemonic::Add | Mnemonic::Adds => !subtract,
+                Mnemonic::Sub | Mnemonic::Subs => subtract,
+                _ => false,
             };
-            theirs.mnemonic() == mnemonic
+            is_sum
                 && is(theirs, 0, to)
                 && is(theirs, 1, from)
                 && is(theirs, 2, by)
@@ -59,6 +59,35 @@ pub fn disagreement(ours: &Insn, theirs: &Instruction) -> Option<String> {
                 && named(theirs, 1) == Some(from)
                 && moved_bits(theirs) == Some((right, mask, left))
         }
+        Step::Near(to) => {
+            let is_near = matches!(theirs.mnemonic(), Mnemonic::Adr | Mnemonic::Adrp);
+            is_near && is(theirs, 0, to)
+        }
+        Step::Logic {
+            to,
+            from,
+            by,
+            is_exclusive,
+        } => {
+            let mnemonic = if is_exclusive {
+                Mnemonic::Eor
+            } else {
+                Mnemonic::Orr
+            };
+            let is_second = match by {
+                insn::Operand::Register(reg) => {
+                    is(theirs, 2, reg) && shift_of(theirs, 2) == Some(0)
+                }
+                insn::Operand::Bits(bits) => theirs.op(2) == Operand::ImmLogical(bits),
+            };
+            theirs.mnemonic() == mnemonic && is(theirs, 0, to) && is(theirs, 1, from) && is_second
+        }
+        Step::Select {
+            to,
+            first,
+            second,
+            by,
+        } => selects(theirs, to, [first, second], by),
         Step::Constant { to, value } => {
             let named = register(theirs.op_register(0));
             named == Some(to.index() as u32) && constant(theirs) == Some(value)
@@ -108,8 +137,8 @@ fn addend(theirs: &Instruction) -> Option<i64> {
     };
     match theirs.mnemonic() {
         Mnemonic::Mov if theirs.op_count() == 2 => Some(0),
-        Mnemonic::Add => Some(amount),
-        Mnemonic::Sub => Some(-amount),
+        Mnemonic::Add | Mnemonic::Adds => Some(amount),
+        Mnemonic::Sub | Mnemonic::Subs => Some(-amount),
         _ => None,
     }
 }
@@ -127,6 +156,23 @@ fn shift_of(theirs: &Instruction, operand: usize) -> Option<u32> {
         Some((_, 0)) if is_whole => Some(0),
         _ => None,
     }
+}
+
+/// Whether it selects one of two registers, the second of which `by` is added to.
+/// One that selects a register or that register plus one has a name of its own.
+fn selects(theirs: &Instruction, to: Reg, from: [Option<Reg>; 2], by: i64) -> bool {
+    let same = |operand, reg: Option<Reg>| match reg {
+        Some(reg) => is(theirs, operand, reg),
+        None => theirs.op_register(operand) == Register::Xzr,
+    };
+    let [first, second] = from;
+    is(theirs, 0, to)
+        && match (theirs.mnemonic(), by) {
+            (Mnemonic::Csel, 0) | (Mnemonic::Csinc, 1) => same(1, first) && same(2, second),
+            (Mnemonic::Cinc, 1) => same(1, first) && same(1, second),
+            (Mnemonic::Cset, 1) => first.is_none() && second.is_none(),
+            _ => false,
+        }
 }
 
 /// The register of an operand, or the one that its low 32 bits are of.
@@ -163,6 +209,13 @@ fn moved_bits(theirs: &Instruction) -> Option<(u32, u64, u32)> {
 }
 
 fn constant(theirs: &Instruction) -> Option<u64> {
+    // A bitmask that movz can make as well has the name orr.
+    if let (Mnemonic::Orr | Mnemonic::Eor, Operand::ImmLogical(value)) =
+        (theirs.mnemonic(), theirs.op(2))
+    {
+        let is_zero = matches!(theirs.op_register(1), Register::Xzr | Register::Wzr);
+        return is_zero.then_some(value);
+    }
     let value = match theirs.op(1) {
         Operand::ImmUnsigned(value) | Operand::ImmLogical(value) => value,
         Operand::ImmSigned(value) => value as u64,
@@ -222,8 +275,9 @@ fn accesses(ours: &Access, theirs: &Instruction) -> Option<String> {
             mode == MemIndexMode::PostImm && by == imm
         }
         (Mode::PostRegister, Operand::MemImm { mode, .. }) => mode == MemIndexMode::PostReg,
-        (Mode::Register, Operand::MemExt { .. }) => true,
-        (Mode::Register, _) => ours.store == Store::Unbounded,
+        (Mode::Register(ours), theirs) if ours.is_some() => same_index(ours, &theirs),
+        (Mode::Register(_), Operand::MemExt { .. }) => true,
+        (Mode::Register(_), _) => ours.store == Store::Unbounded,
         (Mode::PostRegister, Operand::MemExt { .. }) => false,
         _ => false,
     };
@@ -241,6 +295,22 @@ fn accesses(ours: &Access, theirs: &Instruction) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// Whether an address has this index. (fARM64 sets bit 7 of a shift of bytes, by 0.)
+fn same_index(ours: Option<insn::Index>, theirs: &Operand) -> bool {
+    use fARM64::ExtendType::{Sxtx, Uxtx};
+    let Operand::MemExt {
+        index,
+        extend: Sxtx | Uxtx,
+        shift,
+        ..
+    } = theirs
+    else {
+        return false;
+    };
+    let number = ours.map(|ours| ours.reg.index() as u32);
+    ours.map(|ours| ours.shift) == Some(u32::from(*shift & 0x7f)) && register(*index) == number
 }
 
 /// Whether these operands are the registers that we say are loaded or stored whole.

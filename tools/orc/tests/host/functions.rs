@@ -217,7 +217,13 @@ fn relocated_branches_have_their_targets() {
     let branches: Vec<_> = input.texts[0].text.branches.clone().into_iter().collect();
     let expected = [
         (0, Target::Local(12)),
-        (4, Target::External),
+        (
+            4,
+            Target::Section {
+                index: usize::from(other),
+                offset: 0,
+            },
+        ),
         (8, Target::External),
     ];
     assert_eq!(branches, expected);

@@ -3,7 +3,7 @@
 //! Alternatives and jump labels.
 
 use orctool::input::Input;
-use orctool::text::Patch;
+use orctool::text::{Patch, Target};
 
 use crate::assemble::{
     kernel, Elf, ALLOC, GLOBAL_FUNC, GLOBAL_NOTYPE, JUMP26, LOCAL_SECTION, NOP, PREL32, PROGBITS,
@@ -50,6 +50,7 @@ fn patch(offset: u64, replacement: &[u32]) -> Result<Vec<Patch>, String> {
         offset,
         len: 4 * replacement.len().max(1) as u64,
         replacement: replacement.to_vec(),
+        targets: Vec::new(),
     }])
 }
 
@@ -181,12 +182,14 @@ fn reads_a_modules_tables_by_relocation() {
     );
     // What replaces the second branches to who knows where.
     elf.rela(text, &[(12, JUMP26, outside, 0)]);
-    let expected = [patch(0, &[NOP]).unwrap(), patch(4, &[]).unwrap()].concat();
+    let mut second = patch(4, &[0x9400_0000]).unwrap();
+    second[0].targets = vec![(4, Target::External)];
+    let expected = [patch(0, &[NOP]).unwrap(), second.clone()].concat();
     assert_eq!(patches(&elf), Ok(expected.clone()));
 
     // Another callback writes what only it knows.
     elf.symbols[nops as usize].name = "kvm_update_va_mask".into();
-    let expected = [patch(0, &[]).unwrap(), patch(4, &[]).unwrap()].concat();
+    let expected = [patch(0, &[]).unwrap(), second].concat();
     assert_eq!(patches(&elf), Ok(expected));
 }
 

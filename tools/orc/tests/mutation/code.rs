@@ -259,7 +259,7 @@ impl Reader<'_> {
         let insn = Decoder::new(&bytes, ADDRESS + offset, DecoderOptions::default()).decode();
         let is_direct = (0..insn.op_count()).any(|n| matches!(insn.op(n), Operand::Label(_)));
         let place = match self.text.branches.get(&offset) {
-            Some(Target::External) if is_relocated => Place::Entry(None),
+            Some(Target::Section { .. } | Target::External) if is_relocated => Place::Entry(None),
             Some(Target::Local(to)) if is_relocated => self.place(*to),
             _ if is_direct => self.place(insn.near_branch_target().wrapping_sub(ADDRESS)),
             _ => Place::Other,
@@ -336,7 +336,7 @@ impl Reader<'_> {
             .filter_map(|fixup| {
                 let place = match fixup.target {
                     Target::Local(offset) => self.place(offset),
-                    Target::External => Place::Other,
+                    Target::Section { .. } | Target::External => Place::Other,
                 };
                 Some((self.index(fixup.offset)?, (place, fixup.written)))
             })

@@ -76,19 +76,31 @@ fn computed(insn: &Instruction, machine: &Machine) -> Option<Value> {
             let kept = old & !(0xffff << lsl);
             Some((kept | (u64::from(imm) << lsl), tainted))
         }
-        (mnemonic @ (Mnemonic::Add | Mnemonic::Sub | Mnemonic::And), 3) => {
+        // Which one is not known, but where both are equal.
+        (Mnemonic::Csel, 4) => {
+            let (one, other) = (operand(insn, 1, machine)?, operand(insn, 2, machine)?);
+            (one == other).then_some(one)
+        }
+        (mnemonic, 3) => {
             let (left, right) = (operand(insn, 1, machine)?, operand(insn, 2, machine)?);
-            let value = match mnemonic {
-                Mnemonic::Add => left.0.wrapping_add(right.0),
-                Mnemonic::Sub => left.0.wrapping_sub(right.0),
-                _ => left.0 & right.0,
-            };
+            let value = combined(mnemonic, left.0, right.0)?;
             let is_alloca = insn.op_register(0) == Register::Sp && right.0 >= LARGEST_FRAME;
             Some((
                 value,
                 left.1 || right.1 || is_alloca && mnemonic != Mnemonic::And,
             ))
         }
+        _ => None,
+    }
+}
+
+fn combined(mnemonic: Mnemonic, left: u64, right: u64) -> Option<u64> {
+    match mnemonic {
+        Mnemonic::Add | Mnemonic::Adds => Some(left.wrapping_add(right)),
+        Mnemonic::Sub | Mnemonic::Subs => Some(left.wrapping_sub(right)),
+        Mnemonic::And => Some(left & right),
+        Mnemonic::Orr => Some(left | right),
+        Mnemonic::Eor => Some(left ^ right),
         _ => None,
     }
 }

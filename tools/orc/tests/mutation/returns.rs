@@ -17,7 +17,7 @@ use crate::code::{Code, Place};
 pub struct Returns {
     may: Vec<bool>,
     /// What the proof knows of the same.
-    pub proof: orctool::proof::Returns,
+    pub proof: orctool::graph::Returns,
 }
 
 impl Returns {
@@ -25,7 +25,7 @@ impl Returns {
     pub fn of(text: &TextSection) -> Self {
         let mut all = Self {
             may: vec![false; text.functions.len()],
-            proof: orctool::proof::Returns::of(text),
+            proof: orctool::graph::Returns::of(text),
         };
         loop {
             let open = (0..text.functions.len()).into_par_iter();

@@ -3,12 +3,12 @@
 //! Data processing with an immediate (bits 28..26 are 100).
 
 use super::super::is_top_run;
-use super::{bit, field, Reg, Step};
+use super::{bit, field, Operand, Reg, Step};
 
 pub(super) fn decode(word: u32) -> Step {
     match field(word, 23, 3) {
         // adr, adrp
-        0b000 | 0b001 => Step::writes_or_zero(word),
+        0b000 | 0b001 => Reg::or_zero(word).map_or(Step::Nothing, Step::Near),
         0b010 => add(word),
         // The three kinds of bits 25..23 = 011: addg and subg write SP as 31,
         // smax and its like the zero register.
@@ -23,7 +23,8 @@ pub(super) fn decode(word: u32) -> Step {
 
 /// `add`, `sub` (31 is SP), `adds`, `subs` (31 is the zero register).
 fn add(word: u32) -> Step {
-    if bit(word, 29) {
+    let sets_flags = bit(word, 29);
+    if sets_flags && Reg::or_zero(word).is_none() {
         return Step::writes_or_zero(word);
     }
     let shift = if bit(word, 22) { 12 } else { 0 };
@@ -40,10 +41,24 @@ fn add(word: u32) -> Step {
 
 /// `and`, `orr`, `eor` (31 is SP), `ands` (31 is the zero register).
 fn logical(word: u32) -> Step {
-    let Some((from, mask)) = Reg::or_zero(word >> 5).zip(mask(word)) else {
+    let Some(mask) = mask(word) else {
         return logical_unknown(word);
     };
-    match (field(word, 29, 2), Reg::or_zero(word)) {
+    let opc = field(word, 29, 2);
+    let Some(from) = Reg::or_zero(word >> 5) else {
+        return match (opc, Reg::or_zero(word)) {
+            // mov of a bitmask immediate
+            (0b01 | 0b10, Some(to)) => Step::Constant { to, value: mask },
+            _ => logical_unknown(word),
+        };
+    };
+    match (opc, Reg::or_zero(word)) {
+        (0b01 | 0b10, Some(to)) if bit(word, 31) => Step::Logic {
+            to,
+            from,
+            by: Operand::Bits(mask),
+            is_exclusive: opc == 0b10,
+        },
         (0b00, None) if is_top_run(mask) => Step::Mask {
             to: Reg::SP,
             from,

@@ -3,7 +3,7 @@
 //! Loads and stores (bit 27 set, bit 25 clear): the pairs, the single registers
 //! and the atomic operations. [`super::ordered`] has the rest.
 
-use super::{bit, field, ordered, signed, Access, Mode, Reg, Regs, Step, Store};
+use super::{bit, field, ordered, signed, Access, Index, Mode, Reg, Regs, Step, Store};
 
 pub(super) fn decode(word: u32) -> Step {
     match field(word, 28, 2) {
@@ -138,7 +138,7 @@ fn single(word: u32, mode: Mode) -> Step {
         // prfm, prfum, rprfm
         0b10 if bytes == 8 => {
             return match mode {
-                Mode::Offset(_) | Mode::Register => Step::Nothing,
+                Mode::Offset(_) | Mode::Register(_) => Step::Nothing,
                 _ => Step::Anything,
             };
         }
@@ -150,7 +150,7 @@ fn single(word: u32, mode: Mode) -> Step {
 fn register_offset_or_atomic(word: u32) -> Step {
     match (field(word, 10, 2), bit(word, 26)) {
         // The index is of 32 or of 64 bits.
-        (0b10, _) if bit(word, 14) => single(word, Mode::Register),
+        (0b10, _) if bit(word, 14) => single(word, Mode::Register(index(word))),
         (0b00, false) => atomic(word),
         // Floating-point atomics (FEAT_LSFE): ldfadd, ldfmax, …; stfadd, ….
         (0b00, true) if !matches!(field(word, 12, 3), 1..=3) && is_float_atomic(word) => {
@@ -176,6 +176,15 @@ fn register_offset_or_atomic(word: u32) -> Step {
     }
 }
 
+/// The index of a register offset, where it is all of a register.
+const fn index(word: u32) -> Option<Index> {
+    let shift = if bit(word, 12) { size_log2(word) } else { 0 };
+    match Reg::or_zero(word >> 16) {
+        Some(reg) if bit(word, 13) => Some(Index { reg, shift }),
+        _ => None,
+    }
+}
+
 /// Those that store alone (bit 15) name no destination, and can't acquire.
 fn is_float_atomic(word: u32) -> bool {
     !bit(word, 15) || !bit(word, 23) && field(word, 0, 5) == 31
@@ -198,6 +207,9 @@ fn atomic(word: u32) -> Step {
         return Step::Anything;
     }
     let (bytes, writes) = match (is_64_byte, field(word, 12, 3)) {
+        // ldapr; rcwclr, rcwset, rcwswp, whose upper bit of size is something else
+        (false, 4) if bit(word, 15) => (0, Regs::NONE.with_or_zero(word)),
+        (false, 1..=3) if bit(word, 15) => (8, Regs::NONE.with_or_zero(word)),
         (true, 5) => (
             0,
             (0..8).fold(Regs::NONE, |all, n| all.with(Reg::or_sp(word + n))),

@@ -226,7 +226,7 @@ fn copy_or_set(word: u32) -> Step {
     }
     Step::Access(Access {
         base: destination,
-        mode: Mode::Register,
+        mode: Mode::Register(None),
         store: Store::Unbounded,
         data: [None; 2],
         load: false,

@@ -2,7 +2,7 @@
 
 //! Data processing on registers (bits 27..25 are 101).
 
-use super::{bit, field, Reg, Step};
+use super::{bit, field, Operand, Reg, Step};
 
 pub(super) fn decode(word: u32) -> Step {
     match (bit(word, 28), field(word, 21, 4)) {
@@ -12,8 +12,7 @@ pub(super) fn decode(word: u32) -> Step {
         (true, 0b0000) => add_carry(word),
         // Conditional compare: bits 3..0 are flags.
         (true, 0b0010) if bit(word, 29) && !bit(word, 10) && !bit(word, 4) => Step::Nothing,
-        // Conditional select.
-        (true, 0b0100) => Step::writes_or_zero(word),
+        (true, 0b0100) => select(word),
         (true, 0b0110) => one_or_two_sources(word),
         // Three sources: multiply and add.
         (true, 0b1000..=0b1111) => Step::writes_or_zero(word),
@@ -27,12 +26,50 @@ fn logical(word: u32) -> Step {
     match (is_mov, Reg::or_zero(word), Reg::or_zero(word >> 16)) {
         (true, Some(to), Some(from)) => Step::Add { to, from, by: 0 },
         (true, Some(to), None) => Step::Constant { to, value: 0 },
-        _ => Step::writes_or_zero(word),
+        _ => or(word).unwrap_or(Step::writes_or_zero(word)),
+    }
+}
+
+/// `orr` and `eor` of two whole registers.
+fn or(word: u32) -> Option<Step> {
+    // Of 64 bits; no shift, and not the inverting forms.
+    let is_plain = bit(word, 31) && field(word, 10, 6) == 0 && field(word, 21, 3) == 0;
+    let is_exclusive = match field(word, 29, 2) {
+        0b01 => false,
+        0b10 => true,
+        _ => return None,
+    };
+    let (to, from) = Reg::or_zero(word).zip(Reg::or_zero(word >> 5))?;
+    let by = Operand::Register(Reg::or_zero(word >> 16).filter(|_| is_plain)?);
+    Some(Step::Logic {
+        to,
+        from,
+        by,
+        is_exclusive,
+    })
+}
+
+/// `csel` and `csinc`; of `csinv` and `csneg` nothing is known.
+fn select(word: u32) -> Step {
+    let by = match (bit(word, 31), field(word, 29, 2), field(word, 10, 2)) {
+        (true, 0b00, 0b00) => 0,
+        (true, 0b00, 0b01) => 1,
+        _ => return Step::writes_or_zero(word),
+    };
+    let (first, second) = (Reg::or_zero(word >> 5), Reg::or_zero(word >> 16));
+    match Reg::or_zero(word) {
+        Some(to) => Step::Select {
+            to,
+            first,
+            second,
+            by,
+        },
+        None => Step::writes_or_zero(word),
     }
 }
 
 fn add_shifted(word: u32) -> Step {
-    let plain = bit(word, 31) && !bit(word, 29) && field(word, 22, 2) == 0;
+    let plain = bit(word, 31) && field(word, 22, 2) == 0;
     let registers = (
         Reg::or_zero(word),
         Reg::or_zero(word >> 5),
@@ -52,7 +89,8 @@ fn add_shifted(word: u32) -> Step {
 
 /// The form that can name SP: `add sp, sp, x9` is `add sp, sp, x9, uxtx`.
 fn add_extended(word: u32) -> Step {
-    if bit(word, 29) {
+    let sets_flags = bit(word, 29);
+    if sets_flags && Reg::or_zero(word).is_none() {
         return Step::writes_or_zero(word);
     }
     let shift = field(word, 10, 3);
@@ -66,6 +104,7 @@ fn add_extended(word: u32) -> Step {
             shift,
             subtract: bit(word, 30),
         },
+        _ if sets_flags => Step::writes_or_zero(word),
         _ => Step::writes_or_sp(word),
     }
 }
@@ -115,7 +154,7 @@ fn authentication(word: u32) -> Step {
     match (field(word, 10, 6), source, number) {
         (0b000000..=0b000111, _, _) | (0b001000..=0b010001, 31, _) => match Reg::or_zero(word) {
             Some(to) => Step::Sign(to),
-            None => Step::Nothing,
+            None => Step::writes_or_zero(word),
         },
         // pacnbiasppc, pacnbibsppc, paciasppc, pacibsppc; autiasppcr, autibsppcr
         (0b100000 | 0b100001 | 0b101000 | 0b101001, 31, 30) => Step::Sign(Reg::X30),

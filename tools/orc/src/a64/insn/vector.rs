@@ -90,7 +90,7 @@ pub(super) fn matrix(word: u32) -> Step {
 const fn unbounded(word: u32) -> Access {
     Access {
         base: Reg::or_sp(word >> 5),
-        mode: Mode::Register,
+        mode: Mode::Register(None),
         store: Store::Unbounded,
         data: [None; 2],
         load: false,

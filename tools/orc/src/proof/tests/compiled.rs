@@ -302,7 +302,7 @@ fn dynamic_stack_allocation_keeps_x29_based_rows() {
 #[test]
 fn gives_the_facts_behind_a_row() {
     let builder = Builder::default().function(&BODY, &BODY_ROWS);
-    let facts = Prover::new(&builder.text).facts(0);
+    let facts = Prover::new(&builder.text).facts(0, 0);
     assert_eq!(facts.len(), 7);
     assert_eq!(
         facts[3].1.to_string(),

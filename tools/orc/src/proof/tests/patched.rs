@@ -12,6 +12,7 @@ fn patched(words: &[u32], cfi: &[(u64, Row)], at: u64, replacement: &[u32]) -> B
         offset: 4 * at,
         len: 4 * replacement.len() as u64,
         replacement: replacement.to_vec(),
+        targets: Vec::new(),
     });
     builder
 }
@@ -89,6 +90,7 @@ fn counts_what_only_the_kernel_knows() {
         offset: 0,
         len: 4,
         replacement: Vec::new(),
+        targets: Vec::new(),
     });
     let proof = builder.proof();
     assert_eq!(findings(&proof), []);

@@ -114,6 +114,55 @@ pub const SCS_PUSH: u32 = 0xf800_865e;
 /// `ldr x30, [x18, #-8]!`
 pub const SCS_POP: u32 = 0xf85f_8e5e;
 
+/// mov x2, sp
+pub const MOV_X2_SP: u32 = 0x9100_03e2;
+/// mov x1, #8
+pub const MOV_X1_8: u32 = 0xd280_0101;
+/// add x0, x1, x2
+pub const ADD_X0_X1_X2: u32 = 0x8b02_0020;
+/// str xzr, [x0]
+pub const STR_XZR_X0: u32 = 0xf900_001f;
+/// str xzr, [x0], #8
+pub const STR_XZR_X0_POST: u32 = 0xf800_841f;
+/// str xzr, [sp, x1]
+pub const STR_XZR_SP_X1: u32 = 0xf821_6bff;
+/// mov x0, sp
+pub const MOV_X0_SP: u32 = 0x9100_03e0;
+/// add x0, sp, #8
+pub const ADD_X0_SP_8: u32 = 0x9100_23e0;
+/// orr x0, x2, #8
+pub const ORR_X0_X2_8: u32 = 0xb27d_0040;
+/// csel x0, x0, x2, eq
+pub const CSEL_X0_X0_X2: u32 = 0x9a82_0000;
+/// dc zva, x29
+pub const DC_ZVA_FP: u32 = 0xd50b_743d;
+/// add x0, x29, #8
+pub const ADD_X0_FP_8: u32 = 0x9100_23a0;
+/// adr x30, .+8
+pub const ADR_LR_8: u32 = 0x1000_005e;
+/// ldr x9, [sp, #8]
+pub const LDR_X9_SP_8: u32 = 0xf940_07e9;
+/// str x9, [sp, #8]
+pub const STR_X9_SP_8: u32 = 0xf900_07e9;
+/// add sp, sp, x1
+pub const ADD_SP_X1: u32 = 0x8b21_63ff;
+/// strb w2, [x29]
+pub const STRB_FP: u32 = 0x3900_03a2;
+/// add x29, x0, w1, uxtw #2
+pub const ADD_FP_X0_W1: u32 = 0x8b21_481d;
+/// orr x12, xzr, #0x30000
+pub const ORR_X12_30000: u32 = 0xb270_07ec;
+/// str x29, [sp, #8]
+pub const STR_FP_SP_8: u32 = 0xf900_07fd;
+/// ldr x29, [sp, #8]
+pub const LDR_FP_SP_8: u32 = 0xf940_07fd;
+/// str x30, [sp, #8]
+pub const STR_LR_SP_8: u32 = 0xf900_07fe;
+/// ldr x30, [sp, #8]
+pub const LDR_LR_SP_8: u32 = 0xf940_07fe;
+/// add sp, sp, #32
+pub const ADD_SP_32: u32 = 0x9100_83ff;
+
 /// `b` over this many instructions.
 pub const fn b(by: i32) -> u32 {
     0x1400_0000 | by as u32 & 0x03ff_ffff
