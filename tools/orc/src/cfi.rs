@@ -7,6 +7,7 @@
 //! [`Claims::Unsupported`]; nothing is left out in silence. Only what linkers
 //! write for code that they discarded is dropped, and counted.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use gimli::{
@@ -18,8 +19,10 @@ use crate::claim::Claims;
 use crate::elf::Image;
 use crate::error::Fault;
 
+mod normal;
 mod rows;
 
+use normal::normalize;
 use rows::{Function, Refusal};
 
 type Reader<'d> = EndianSlice<'d, LittleEndian>;
@@ -61,22 +64,22 @@ pub fn read(image: &Image<'_>) -> Result<Option<Cfi>, Fault> {
     let mut cfi = Cfi::default();
     for (index, section) in image.sections.iter().enumerate() {
         if EH_FRAME.contains(&&*section.name) && !section.data.is_empty() {
-            let bytes = image.relocated(index)?;
-            let mut eh = EhFrame::new(&bytes, LittleEndian);
+            let normal = normalize(image.relocated(index)?, 0);
+            let mut eh = EhFrame::new(&normal.bytes, LittleEndian);
             eh.set_address_size(8);
             eh.set_vendor(Vendor::AArch64);
-            read_section(image, index, &eh, &mut cfi)?;
+            read_section(image, index, &eh, &normal.refused, &mut cfi)?;
         }
     }
     if cfi.bytes == 0 {
         for (index, section) in image.sections.iter().enumerate() {
             if section.name == DEBUG_FRAME && !section.data.is_empty() {
                 check_uncompressed(section.flags)?;
-                let bytes = image.relocated(index)?;
-                let mut debug = DebugFrame::new(&bytes, LittleEndian);
+                let normal = normalize(image.relocated(index)?, u32::MAX);
+                let mut debug = DebugFrame::new(&normal.bytes, LittleEndian);
                 debug.set_address_size(8);
                 debug.set_vendor(Vendor::AArch64);
-                read_section(image, index, &debug, &mut cfi)?;
+                read_section(image, index, &debug, &normal.refused, &mut cfi)?;
             }
         }
     }
@@ -102,6 +105,7 @@ fn read_section<'d, S>(
     image: &Image<'_>,
     index: usize,
     cfi_section: &S,
+    refused: &BTreeMap<usize, String>,
     cfi: &mut Cfi,
 ) -> Result<(), Fault>
 where
@@ -124,9 +128,13 @@ where
                     .map_err(|e| fault(start as u64, e.to_string()))?;
                 let found = describe(image, cfi_section, &bases, &mut context, &entry)
                     .map_err(|what| fault(start as u64, what))?;
-                match found {
-                    Some(found) => cfi.entries.push(found),
-                    None => cfi.discarded += 1,
+                match (found, refused.get(&start)) {
+                    (Some(found), Some(why)) => cfi.entries.push(Described {
+                        claims: Claims::Unsupported(why.clone()),
+                        ..found
+                    }),
+                    (Some(found), None) => cfi.entries.push(found),
+                    (None, _) => cfi.discarded += 1,
                 }
                 (start, entry.entry_len(), entry.cie().encoding().format)
             }

@@ -158,13 +158,36 @@ fn refuses_rows_outside_the_function() {
 
 #[test]
 fn refuses_a_malformed_program_with_its_place() {
-    // DW_CFA_restore_state without DW_CFA_remember_state; a reserved opcode.
-    for program in [vec![0x0b], vec![0x3f]] {
-        let mut frame = EhFrame::new(false);
-        frame.fde(START, 32, &[program]);
-        let message = read(frame).unwrap_err();
-        assert!(message.starts_with(".eh_frame+0x1"), "{message}");
-    }
+    // DW_CFA_restore_state without DW_CFA_remember_state.
+    let mut frame = EhFrame::new(false);
+    frame.fde(START, 32, &[vec![0x0b]]);
+    let message = read(frame).unwrap_err();
+    assert!(message.starts_with(".eh_frame+0x1"), "{message}");
+}
+
+#[test]
+fn an_unknown_opcode_costs_its_function_alone() {
+    let mut frame = EhFrame::new(false);
+    frame.fde(START, 16, &[vec![0x3f]]);
+    frame.fde(START + 16, 16, &[]);
+    let functions = read(frame).unwrap();
+    let why = "it has the unknown CFI opcode 0x3f".into();
+    assert_eq!(functions[0].claims, Some(Claims::Unsupported(why)));
+    assert!(matches!(functions[1].claims, Some(Claims::Rows(_))));
+}
+
+#[test]
+fn the_state_of_a_signature_made_with_the_pc_is_none_of_the_rows() {
+    // In a program, and as an operand (DW_CFA_def_cfa_offset 44 is refused).
+    let program = [vec![0x2c], op::advance(1), op::def_cfa_offset(16)];
+    let expected = vec![
+        row(0, Sp, 0, Register, Register),
+        row(4, Sp, 16, Register, Register),
+    ];
+    assert_eq!(claims(&program), Claims::Rows(expected));
+    let operand = [op::advance(1), vec![0x0e, 0x2c]];
+    let why = "CFA offset 44 at +0x4".into();
+    assert_eq!(claims(&operand), Claims::Unsupported(why));
 }
 
 #[test]
