@@ -8,16 +8,7 @@
 //! large frames are made with `sub sp, sp, x12`, and assembly parks the return
 //! address in other registers.
 //!
-//! # Assumptions
-//!
-//! Those that call frame information makes as well, and no more:
-//!
-//! * a called function keeps AAPCS64: SP, x19 to x29 and its caller's frame are
-//!   unchanged when it returns;
-//! * a store through a pointer that does not come from SP or x29, and an indexed
-//!   store into a local array, hit neither the return address nor the saved x29;
-//! * an amount that only run time tells (`alloca()`) moves SP down, or back up to
-//!   where it was.
+//! What is assumed beyond the instructions is listed in [`crate::proof`].
 
 use std::fmt;
 
@@ -291,6 +282,27 @@ impl Facts {
         }
     }
 
+    /// `to = from | by`, or `from ^ by`.
+    fn combine(&mut self, to: Reg, from: Reg, by: Operand, is_exclusive: bool) {
+        let bits = match by {
+            Operand::Register(reg) => self.range(reg),
+            Operand::Bits(bits) => Range::of_bits(bits),
+        };
+        self.set_range(to, self.range(from).with_bits(bits, is_exclusive));
+    }
+
+    /// 16 bits of `to` are replaced.
+    fn insert(&mut self, to: Reg, bits: u16, shift: u32) {
+        let value = match self.get(to) {
+            Value::Constant(number) => {
+                let kept = i64::from(number) & !(0xffff << shift);
+                Value::constant(kept | (i64::from(bits) << shift))
+            }
+            _ => Value::Unknown,
+        };
+        self.set(to, value);
+    }
+
     /// `to` is `first`, or `second` plus a number.
     fn select(&mut self, to: Reg, first: Option<Reg>, second: Option<Reg>, by: i64) {
         let value = |reg: Option<Reg>| reg.map_or(Value::Constant(0), |reg| self.get(reg));
@@ -346,13 +358,7 @@ impl Facts {
                 from,
                 by,
                 is_exclusive,
-            } => {
-                let bits = match by {
-                    Operand::Register(reg) => self.range(reg),
-                    Operand::Bits(bits) => Range::of_bits(bits),
-                };
-                self.set_range(to, self.range(from).with_bits(bits, is_exclusive));
-            }
+            } => self.combine(to, from, by, is_exclusive),
             Step::Select {
                 to,
                 first,
@@ -369,16 +375,7 @@ impl Facts {
                 left,
             } => self.set_range(to, self.range(from).shifted(right, mask, left)),
             Step::Constant { to, value } => self.set(to, Value::constant(value as i64)),
-            Step::Insert { to, bits, shift } => {
-                let value = match self.get(to) {
-                    Value::Constant(number) => {
-                        let kept = i64::from(number) & !(0xffff << shift);
-                        Value::constant(kept | (i64::from(bits) << shift))
-                    }
-                    _ => Value::Unknown,
-                };
-                self.set(to, value);
-            }
+            Step::Insert { to, bits, shift } => self.insert(to, bits, shift),
             Step::Sign(reg) => self.sign_with(reg, None),
             Step::SignReturn => self.sign_with(Reg::X30, Some((Sign::Plain, Sign::Signed))),
             Step::AuthenticateReturn => {

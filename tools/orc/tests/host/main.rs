@@ -10,6 +10,7 @@ mod elf;
 mod explain;
 mod functions;
 mod golden;
+mod layers;
 mod load;
 mod malformed;
 mod module;

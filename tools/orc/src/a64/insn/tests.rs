@@ -201,6 +201,11 @@ fn follows_sums_selections_and_bits() {
         by,
         is_exclusive,
     };
+    let sum = Step::Add {
+        to: X29,
+        from: Reg::SP,
+        by: 16,
+    };
     let select = |first, second, by| Step::Select {
         to: X29,
         first,
@@ -208,15 +213,7 @@ fn follows_sums_selections_and_bits() {
         by,
     };
     for (asm, word, expected) in [
-        (
-            "adds x29, sp, #16",
-            0xb100_43fd,
-            Step::Add {
-                to: X29,
-                from: Reg::SP,
-                by: 16,
-            },
-        ),
+        ("adds x29, sp, #16", 0xb100_43fd, sum),
         ("adr x30, .", 0x1000_001e, Step::Near(X30)),
         ("adrp x29, 0", 0x9000_001d, Step::Near(X29)),
         (
