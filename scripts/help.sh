@@ -26,6 +26,8 @@ make oracle         a guest runs, and at each instruction of its kernel the walk
 make fuzz           fuzzes the walk, the tables and what orctool reads, ten minutes
                     each (FUZZ_SECONDS=600 FUZZ_TARGETS="walk elf")
 make bench          the figures in README.md
+make inject         fault injection: changes words of real stacks in the guest, and
+                    counts what the walks of them find (INJECT_CHANGES=1000000)
 make install-tree KERNEL=DIR   copies the files into your 7.3 tree and applies
                     the patches (the one target that changes DIR)
 make series         build/series: the same as mails that git am takes

@@ -138,7 +138,7 @@ cleanup() {
 	loaded test_orc_hog && rmmod test_orc_hog
 	remove_patch test_orc_livepatch
 	# Users first.
-	for module in cases corrupt differ init probe step chain relay lib; do
+	for module in cases corrupt differ inject init probe step chain relay lib; do
 		loaded "test_orc_$module" && rmmod "test_orc_$module"
 	done
 	if [ $walker_at_start = 1 ]; then

@@ -46,6 +46,9 @@ void test_orc_save(struct task_struct *task, struct test_orc_trace *trace);
  */
 void test_orc_save_pinned(struct task_struct *task, struct test_orc_trace *trace);
 
+/* put_task_stack(), after try_get_task_stack(). */
+void test_orc_put_stack(struct task_struct *task);
+
 /* Is @task on a CPU, or was so just now? */
 bool test_orc_runs(const struct task_struct *task);
 

@@ -94,6 +94,12 @@ struct pin {
 	void *arg;
 };
 
+void test_orc_put_stack(struct task_struct *task)
+{
+	put_stack(task);
+}
+EXPORT_SYMBOL_GPL(test_orc_put_stack);
+
 bool test_orc_runs(const struct task_struct *task)
 {
 	return runs(task);
