@@ -47,9 +47,9 @@ follows() {
 	return 1
 }
 
-# begin KIND ACTION: as coprocess; its first line is in $tid
+# begin KIND ACTION [NICE]: as coprocess; its first line is in $tid
 begin() {
-	coproc ./orc_trampoline "$1" "$2"
+	coproc nice -n "${3:-0}" ./orc_trampoline "$1" "$2"
 	child=$COPROC_PID to=${COPROC[1]} from=${COPROC[0]}
 	read -r -t 10 -u "$from" tid
 }
@@ -173,8 +173,7 @@ done
 taskset -cp 0 $$ > /dev/null
 for kind in fentry fexit; do
 	# It begins when the program is attached, and makes way for the looks.
-	begin $kind run || note "orc_trampoline $kind run did not begin"
-	renice -n 19 -p "$child" > /dev/null
+	begin $kind run 19 || note "orc_trampoline $kind run did not begin"
 	glance "$child"
 	kill "$child"
 	note "$kind: $complete traces with the trampoline, $incomplete incomplete ones"
