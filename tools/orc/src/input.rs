@@ -93,12 +93,13 @@ impl<'d> Input<'d> {
             if !header.is_text() || is_filled_by_loader(header) {
                 continue;
             }
+            let is_wanted = is_wanted(&image, header, scope);
             let foreign = match scope {
-                Scope::Tables => functions::foreign(&image, section),
-                Scope::Everything => Vec::new(),
+                Scope::Tables if is_wanted => functions::foreign(&image, section),
+                _ => Vec::new(),
             };
             let text = tables.text(&image, section, entries, &foreign)?;
-            if !is_wanted(&image, header, scope) {
+            if !is_wanted {
                 others.push(text);
                 continue;
             }

@@ -254,12 +254,12 @@ impl<'j, 'a> Judge<'j, 'a> {
             return false;
         }
         // Where the frame changes, a call may be one that does not return.
-        let same_row = body.same_claim(index, index + 1) && body.goes_on(index) != Some(false);
+        let same_row = || body.same_claim(index, index + 1) && body.goes_on(index) != Some(false);
         let mut stays = true;
         body.edges(index, |edge| {
             stays &= match (edge.way, edge.to) {
                 (Way::Call, Place::Outside(to)) => self.prover.is_plain_entry(to),
-                (Way::AfterCall | Way::AfterTrap, _) => same_row,
+                (Way::AfterCall | Way::AfterTrap, _) => same_row(),
                 _ => !edge.is_exit() || edge.way == Way::Call,
             };
         });
