@@ -130,23 +130,19 @@ look_around() {
 }
 
 # Traces of a task that goes through a trampoline all the time, on the CPU that the
-# looks come from. Where one says reliable, nothing is left out: $complete of them with
-# the trampoline, and $incomplete.
+# looks come from: $complete of them are reliable, with the trampoline on them. The
+# entries are the kernel's own, of a moment before; that none is missing from ours is
+# asked by run_differ.
 glance() {
 	local i lines text
 
-	complete=0 incomplete=0
+	complete=0
 	for ((i = 0; i < GLANCES; i++)); do
 		mapfile -t lines 2> /dev/null < "/proc/$1/stack"
 		text=${lines[*]}
-		[ "${lines[-1]-}" = reliable ] || continue
-		if [[ $text =~ bpf_trampoline.*__arm64_sys_nanosleep.*invoke_syscall ]]; then
+		[ "${lines[-1]-}" = reliable ] &&
+			[[ $text =~ bpf_trampoline.*__arm64_sys_nanosleep.*invoke_syscall ]] &&
 			complete=$((complete + 1))
-		elif [[ $text =~ (bpf_prog_|bpf_trampoline_|__arm64_sys_nanosleep) ]] &&
-			! [[ $text =~ __arm64_sys_nanosleep.*invoke_syscall ]]; then
-			incomplete=$((incomplete + 1))
-			note "$text"
-		fi
 	done
 }
 
@@ -155,7 +151,7 @@ if [ "${jit:-0}" = 0 ] || [ ! -r $BTF ]; then
 	ktap_print_header
 	skip_all "no BPF JIT, or no types of the kernel"
 fi
-start_tests 34
+start_tests 32
 
 if ! may_throw; then
 	KINDS=${KINDS% throw}
@@ -176,8 +172,7 @@ for kind in fentry fexit; do
 	begin $kind run 19 || note "orc_trampoline $kind run did not begin"
 	glance "$child"
 	kill "$child"
-	note "$kind: $complete traces with the trampoline, $incomplete incomplete ones"
-	check "$kind: all there is at any instruction" equal 0 $incomplete
+	note "$kind: $complete reliable traces with the trampoline"
 	check "$kind: preempted in a trampoline" at_least $ENOUGH $complete
 done
 taskset -cp "0-$(($(nproc --all) - 1))" $$ > /dev/null
