@@ -171,7 +171,7 @@ for kind in fentry fexit; do
 	# It begins when the program is attached, and makes way for the looks.
 	begin $kind run 19 || note "orc_trampoline $kind run did not begin"
 	glance "$child"
-	kill "$child"
+	kill "$child" && wait "$child" 2> /dev/null
 	note "$kind: $complete reliable traces with the trampoline"
 	check "$kind: preempted in a trampoline" at_least $ENOUGH $complete
 done
