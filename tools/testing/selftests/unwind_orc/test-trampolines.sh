@@ -11,7 +11,7 @@ BTF=/sys/kernel/btf/vmlinux
 KINDS='fentry fexit fmod_ret fsession lsm struct_ops prog throw'
 # The trampoline calls the function.
 CALLERS='fexit fmod_ret fsession'
-PATIENCE=20
+PATIENCE=120
 LOOKS=40
 ROUNDS=100
 # Looks at a task that is preempted anywhere in a short system call, and traces there
