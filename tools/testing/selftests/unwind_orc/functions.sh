@@ -255,6 +255,21 @@ remove_patch() {
 	rmmod "$1"
 }
 
+# No tracer, no probe.
+untrace() {
+	echo 0 > $TRACING/events/kprobes/enable
+	echo > $TRACING/kprobe_events
+	echo nop > $TRACING/current_tracer
+	echo > $TRACING/set_ftrace_filter
+	echo > $TRACING/trace
+} 2> /dev/null
+
+# trace_with TRACER PATTERN...: on these functions
+trace_with() {
+	printf '%s\n' "${@:2}" > $TRACING/set_ftrace_filter &&
+		echo "$1" > $TRACING/current_tracer
+}
+
 # chain WHAT: start the thread of test_orc_chain, or stop it
 chain() { echo "$1" > $CHAIN/control; }
 

@@ -22,20 +22,6 @@ test_cleanup() {
 	kill "${coprocs[@]}" 2> /dev/null
 }
 
-untrace() {
-	echo 0 > $TRACING/events/kprobes/enable
-	echo > $TRACING/kprobe_events
-	echo nop > $TRACING/current_tracer
-	echo > $TRACING/set_ftrace_filter
-	echo > $TRACING/trace
-} 2> /dev/null
-
-# trace_with TRACER PATTERN...
-trace_with() {
-	printf '%s\n' "${@:2}" > $TRACING/set_ftrace_filter &&
-		echo "$1" > $TRACING/current_tracer
-}
-
 keep_busy() {
 	while true; do
 		dd if=/dev/zero bs=64k count=16 2> /dev/null | md5sum

@@ -14,20 +14,6 @@ CALLERS=(chain_outer chain_middle chain_inner)
 
 test_cleanup() { untrace; }
 
-untrace() {
-	echo 0 > $TRACING/events/kprobes/enable
-	echo > $TRACING/kprobe_events
-	echo nop > $TRACING/current_tracer
-	echo > $TRACING/set_ftrace_filter
-	echo > $TRACING/trace
-} 2> /dev/null
-
-# trace_with TRACER FUNCTION...
-trace_with() {
-	printf '%s\n' "${@:2}" > $TRACING/set_ftrace_filter &&
-		echo "$1" > $TRACING/current_tracer
-}
-
 kretprobe() {
 	echo 'r:orc_middle test_orc_chain:chain_middle' > $TRACING/kprobe_events &&
 		echo 'r:orc_outer test_orc_chain:chain_outer' >> $TRACING/kprobe_events &&
