@@ -33,18 +33,22 @@ fn found(symbols: &[(&str, u8, u64, u64)], fdes: &[(u64, u32)]) -> Vec<Found> {
 
 /// The same, in a `.text` of these words.
 fn found_in(words: &[u32], symbols: &[(&str, u8, u64, u64)], fdes: &[(u64, u32)]) -> Vec<Found> {
+    let file = file(words, symbols, fdes);
+    let input = Input::read(&file).unwrap();
+    let functions = input.texts[0].text.functions.iter();
+    functions
+        .map(|f| (f.name.clone(), f.start, f.end, f.kind, f.claims.is_some()))
+        .collect()
+}
+
+fn file(words: &[u32], symbols: &[(&str, u8, u64, u64)], fdes: &[(u64, u32)]) -> Vec<u8> {
     let mut elf = text(words, symbols);
     let mut frame = EhFrame::new(false);
     for (start, len) in fdes {
         frame.fde(*start as i64 - 0x1000, *len, &[]);
     }
     elf.sections[2].data = frame.bytes;
-    let file = elf.build();
-    let input = Input::read(&file).unwrap();
-    let functions = input.texts[0].text.functions.iter();
-    functions
-        .map(|f| (f.name.clone(), f.start, f.end, f.kind, f.claims.is_some()))
-        .collect()
+    elf.build()
 }
 
 fn function(name: &str, start: u64, end: u64, kind: Kind, cfi: bool) -> Found {
@@ -68,6 +72,18 @@ fn cfi_and_symbols_together() {
         function("described_code", 32, 40, Code, true),
     ];
     assert_eq!(found(&symbols, &[(0, 16), (32, 8)]), expected);
+}
+
+#[test]
+fn a_symbol_of_a_function_inside_another_is_an_entry() {
+    let entries = |inside| {
+        let symbols = [("outer", GLOBAL_FUNC, 0, 32), ("inside", inside, 8, 0)];
+        let file = file(&[ADD; 16], &symbols, &[(0, 32)]);
+        let input = Input::read(&file).unwrap();
+        input.texts[0].text.entries.clone()
+    };
+    assert_eq!(entries(GLOBAL_FUNC), [8]);
+    assert_eq!(entries(GLOBAL_NOTYPE), [0; 0]);
 }
 
 #[test]
