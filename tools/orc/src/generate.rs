@@ -6,7 +6,7 @@
 use orc::rule::{Rule, Undescribed};
 
 use crate::input::{Input, Text};
-use crate::proof::{Proof, Prover};
+use crate::proof::{return_only, Proof, Prover};
 use crate::table::Rows;
 
 /// A file, proved: those of its text sections that were asked for.
@@ -30,6 +30,16 @@ impl<'i> Proved<'i> {
     pub fn rows(&self, input: &Input<'_>) -> Vec<Rows> {
         let texts = input.texts.iter().zip(&self.proofs);
         texts.map(|(text, proofs)| rows(text, proofs)).collect()
+    }
+
+    /// By section, the entries of the functions that are left by their return alone,
+    /// sorted: see [`return_only`].
+    #[must_use]
+    pub fn return_only(&self) -> Vec<Vec<u64>> {
+        let sections = self.proofs.iter().enumerate();
+        let entries =
+            sections.map(|(section, proofs)| return_only::entries(&self.prover, section, proofs));
+        entries.collect()
     }
 }
 

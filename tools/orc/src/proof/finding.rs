@@ -28,6 +28,9 @@ pub struct Proof {
     pub counts: Counts,
     /// Why a function without CFI got no row.
     pub no_leaf: Option<NoLeaf>,
+    /// The entry of a function that is left by its return alone, by what is in it:
+    /// see [`super::return_only`].
+    pub return_only: Option<u64>,
 }
 
 /// How much of a function, or of several, was proved.

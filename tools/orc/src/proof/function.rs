@@ -16,6 +16,7 @@ use super::flow::{self, Blocks, Next};
 use super::indirect::enter_by_claim;
 use super::judge;
 use super::points::Point;
+use super::return_only;
 use super::section::{Entrance, Prover};
 use super::value::Value;
 use crate::a64::insn::{Flow, Reg};
@@ -135,6 +136,7 @@ pub(super) fn refuse(prover: &Prover<'_>, body: &Body<'_>) -> Analysis {
                 ..Counts::default()
             },
             no_leaf: None,
+            return_only: None,
         },
         escapes: ways_out(prover, body),
     }
@@ -168,6 +170,8 @@ struct Judge<'j, 'a> {
     seen: Vec<bool>,
     escapes: Vec<Entrance>,
     counts: Counts,
+    /// The entry, if so far nothing leads out but returns.
+    return_only: Option<usize>,
 }
 
 impl<'j, 'a> Judge<'j, 'a> {
@@ -180,6 +184,7 @@ impl<'j, 'a> Judge<'j, 'a> {
             seen: vec![false; body.len()],
             escapes: Vec::new(),
             counts: Counts::default(),
+            return_only: return_only::entry(body),
         }
     }
 
@@ -211,11 +216,16 @@ impl<'j, 'a> Judge<'j, 'a> {
         if self.body.only_goes_on(index) && !is_last {
             return Ok(());
         }
-        let mut result = Ok(());
-        self.body.edges(index, |edge| match edge.way {
-            Way::Return(reg) if !facts.is_entry_state(reg) => result = Err(Class::WrongReturn),
-            _ => {}
+        let (body, entry) = (self.body, self.return_only);
+        let (mut result, mut stays) = (Ok(()), true);
+        body.edges(index, |edge| {
+            stays &= entry.is_some_and(|at| return_only::stays(body, at, index, &edge, facts));
+            match edge.way {
+                Way::Return(reg) if !facts.is_entry_state(reg) => result = Err(Class::WrongReturn),
+                _ => {}
+            }
         });
+        self.return_only = entry.filter(|_| stays);
         result?;
         if !is_last && self.stays(index) {
             return Ok(());
@@ -392,6 +402,11 @@ impl<'j, 'a> Judge<'j, 'a> {
         }
         let mut findings: Vec<Finding> = self.findings.into_iter().map(|(_, f)| f).collect();
         findings.sort_by_key(|finding| finding.offset);
+        let is_proved = findings.is_empty();
+        let return_only = self
+            .return_only
+            .filter(|_| is_proved)
+            .and_then(|entry| return_only::confirm(self.body, entry, &self.counts));
         Analysis {
             proof: Proof {
                 rows,
@@ -399,6 +414,7 @@ impl<'j, 'a> Judge<'j, 'a> {
                 findings,
                 counts: self.counts,
                 no_leaf: None,
+                return_only,
             },
             escapes: self.escapes,
         }

@@ -64,6 +64,7 @@ pub(super) fn analyze(
             findings: Vec::new(),
             counts,
             no_leaf: result.err(),
+            return_only: None,
         },
         escapes: match result {
             Ok(()) => leaf.escapes,

@@ -13,6 +13,7 @@
 //! * `judge`: facts against claims; `function`: all of it for one function;
 //!   `leaf`: the same for one without CFI; `indirect`: blocks entered by claim;
 //!   `exits`: the ways out of what is not proved;
+//! * [`return_only`]: functions that are left by their return alone;
 //! * [`section`]: for all functions of a file, with the branches between them;
 //! * [`value`], [`range`]: what registers hold, and how far SP may be;
 //! * [`finding`]: what comes out; [`points`]: the flow itself, for who checks it.
@@ -57,6 +58,7 @@ mod leaf;
 mod no_leaf;
 pub mod points;
 pub mod range;
+pub mod return_only;
 pub mod section;
 mod slots;
 pub mod span;

@@ -300,6 +300,14 @@ impl<'a> Prover<'a> {
         number.is_some_and(|number| self.starts[number])
     }
 
+    /// Whether function number `index` of a section starts as AAPCS64 says, and
+    /// nothing leads into it from elsewhere but to this offset.
+    pub(super) fn is_entered_only_at(&self, section: usize, index: usize, offset: u64) -> bool {
+        let number = self.graph.functions_of(section).start + index;
+        let mut entrances = self.entrances[number].iter();
+        self.starts[number] && entrances.all(|entrance| entrance.to.offset == offset)
+    }
+
     /// Judges a way out of a function.
     pub(super) fn escape(&self, to: Place, facts: &Facts) -> Escape {
         let is_entry_state = facts.is_entry_state(Reg::X30);

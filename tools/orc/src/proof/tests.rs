@@ -11,6 +11,7 @@ mod compiled;
 mod patched;
 mod pointers;
 mod refused;
+mod return_only;
 mod several;
 mod signed;
 mod ways_in;

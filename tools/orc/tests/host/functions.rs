@@ -2,12 +2,13 @@
 
 //! Which functions a section is found to hold.
 
+use orctool::generate::Proved;
 use orctool::input::Input;
 use orctool::text::{Kind, Target};
 
 use crate::assemble::{
     kernel, EhFrame, Elf, CALL26, GLOBAL_FUNC, GLOBAL_NOTYPE, JUMP26, LOCAL_NOTYPE, LOCAL_SECTION,
-    NOP, REL, TEXT,
+    NOP, REL, RET, TEXT,
 };
 
 type Found = (String, u64, u64, Kind, bool);
@@ -141,6 +142,21 @@ fn nops_before_the_cfi_are_part_of_a_function() {
     assert!(!found_in(&words, &symbols, &[(8, 24)])[0].4);
     let code = [("f", GLOBAL_NOTYPE, 0, 32)];
     assert!(!found_in(&[NOP; 8], &code, &[(8, 24)])[0].4);
+}
+
+#[test]
+fn calls_go_to_the_symbol_before_the_cfi() {
+    let symbols = [
+        ("f", GLOBAL_FUNC, 0, 16),
+        ("alias", GLOBAL_FUNC, 0, 16),
+        ("bare", GLOBAL_FUNC, 16, 4),
+        ("g", GLOBAL_FUNC, 20, 4),
+    ];
+    let words = [NOP, NOP, ADD, RET, RET, RET];
+    let file = file(&words, &symbols, &[(8, 8), (20, 4)]);
+    let input = Input::read(&file).unwrap();
+    let proved = Proved::new(&input, || ());
+    assert_eq!(proved.return_only(), [[0, 20]]);
 }
 
 #[test]
