@@ -66,6 +66,16 @@ fn a_start_of_cfi_in_the_middle_of_a_function_is_no_entry() {
 }
 
 #[test]
+fn such_a_part_is_entered_by_the_one_before() {
+    for last in [NOP, b(1), cbz(1)] {
+        let mut builder = Builder::default().function(&[last], &[(0, sp(0))]);
+        builder = builder.function(&[NOP, RET], &[(0, sp(0))]);
+        builder.text.continued = vec![4];
+        assert_eq!(findings(&builder.prove()[1]), [], "{last:#x}");
+    }
+}
+
+#[test]
 fn a_branch_of_another_section_leads_in() {
     for words in [[SUB_SP_16, b(0)], [SUB_SP_16, cbz(0)], [SUB_SP_16, bl(0)]] {
         let mut other = section(&words, &[(0, sp(0)), (1, sp(16))]);
@@ -282,6 +292,16 @@ fn the_table_of_bugs_says_which_traps_return() {
 }
 
 #[test]
+fn a_function_does_not_return_after_a_bug() {
+    let mut builder = after(bl(4), &[BRK, RET]);
+    assert!(!is_believed(&builder), "nothing says that it is one");
+    builder.text.traps.insert(32, Trap::Warning);
+    assert!(!is_believed(&builder));
+    builder.text.traps.insert(32, Trap::Bug);
+    assert!(is_believed(&builder));
+}
+
+#[test]
 fn what_a_call_made_by_hand_returns_to_has_lost_the_registers() {
     // ldr x9, [sp, #8]; adr x30, .+8; br x16; str x9, [sp, #8]
     let words = |link| {
@@ -301,4 +321,35 @@ fn what_a_call_made_by_hand_returns_to_has_lost_the_registers() {
     let of = |link| Builder::default().function(&words(link), &cfi).proof();
     assert_eq!(findings(&of(ADR_LR_8))[0].0, 6);
     assert_eq!(findings(&of(NOP)), [], "x30 is the return address");
+}
+
+#[test]
+fn a_call_made_by_hand_needs_no_br() {
+    // To 8, from 4 by `br`, and from a call made by hand: 5 to 7.
+    let words = |call: [u32; 3]| {
+        let before = [PUSH_16, MOV_FP_SP, LDR_X9_SP_8, cbz(2), BR_X16];
+        let after = [STR_X9_SP_8, NOP, POP_16, RET];
+        [&before[..], &call, &after].concat()
+    };
+    let cfi = [(0, sp(0)), (1, BODY), (11, sp(0))];
+    let of = |call| Builder::default().function(&words(call), &cfi).proof();
+    let lost = (9, 2, Class::WrongReturnAddress);
+    for call in [[ADR_X16_8, ADR_LR_8, RET_X16], [NOP, ADR_LR_8, b(1000)]] {
+        assert!(findings(&of(call)).contains(&lost), "{:#x}", call[2]);
+    }
+    // With the return address in x30 it is none, but wrong.
+    let wrong = [(7, 1, Class::WrongTailCall)];
+    assert_eq!(findings(&of([NOP, NOP, b(1000)])), wrong);
+}
+
+#[test]
+fn a_branch_is_no_indirect_one() {
+    // 1 is not reached: out of the function in the state of the entry, ...
+    let tail_call = Builder::default().function(&[b(1000), NOP, RET], &[(0, sp(0))]);
+    assert_eq!(findings(&tail_call.proof()), [(1, 2, Class::Unreached)]);
+    // ... nor is 4: inside, with another address in x30.
+    let words = [PUSH_16, MOV_FP_SP, ADR_LR_8, b(2), NOP, POP_16, RET];
+    let cfi = [(0, sp(0)), (1, BODY), (6, sp(0))];
+    let inside = Builder::default().function(&words, &cfi);
+    assert_eq!(findings(&inside.proof()), [(4, 1, Class::Unreached)]);
 }

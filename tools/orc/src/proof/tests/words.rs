@@ -9,6 +9,7 @@ pub const PACIBSP: u32 = 0xd503_237f;
 pub const AUTIASP: u32 = 0xd503_23bf;
 pub const RET: u32 = 0xd65f_03c0;
 pub const RET_X9: u32 = 0xd65f_0120;
+pub const RET_X16: u32 = 0xd65f_0200;
 pub const ERET: u32 = 0xd69f_03e0;
 pub const BR_X16: u32 = 0xd61f_0200;
 pub const BLR_X1: u32 = 0xd63f_0020;
@@ -136,6 +137,8 @@ pub const ORR_X0_X2_8: u32 = 0xb27d_0040;
 pub const CSEL_X0_X0_X2: u32 = 0x9a82_0000;
 /// dc zva, x29
 pub const DC_ZVA_FP: u32 = 0xd50b_743d;
+/// adr x16, .+8
+pub const ADR_X16_8: u32 = 0x1000_0050;
 /// add x0, x29, #8
 pub const ADD_X0_FP_8: u32 = 0x9100_23a0;
 /// adr x30, .+8
