@@ -10,8 +10,9 @@ use crate::reason::{Reason, Verdict};
 use crate::stacks::Stacks;
 use crate::step::{step, Next};
 
-/// A function graph return may hide a kretprobe's, or the other way round.
-const RECOVERIES: u32 = 4;
+/// A function graph return may hide a kretprobe's, or the other way round; two for each
+/// of the functions that have reached each other by their last jump, or by a live patch.
+const RECOVERIES: u32 = 16;
 
 /// Walks the stack of a task from `start`, and gives each PC to `emit`.
 ///

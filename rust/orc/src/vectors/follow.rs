@@ -415,6 +415,37 @@ pub(super) const VECTORS: &[Vector] = &[
         returns: &[GRAPH_KEPT],
         ..BLOCKED
     },
+    // Both were probed and traced, and the first has jumped to the second.
+    Vector {
+        name: "follows_kretprobes_of_two_traced_functions_in_one_frame",
+        words: &[
+            FINAL,
+            KTHREAD_FRAME,
+            &record(WORKER_SP, KTHREAD_SP, RETURN_TO_HANDLER),
+            SWITCH_FRAME,
+        ],
+        returns: &[
+            Return {
+                pc: KRETPROBE,
+                ..GRAPH_KEPT
+            },
+            Return {
+                trampoline: KRETPROBE,
+                fp: KTHREAD_SP,
+                pc: RETURN_TO_HANDLER,
+            },
+            Return {
+                pc: KRETPROBE,
+                ..GRAPH_KEPT
+            },
+            Return {
+                trampoline: KRETPROBE,
+                fp: KTHREAD_SP,
+                pc: after_call(KTHREAD),
+            },
+        ],
+        ..BLOCKED
+    },
     Vector {
         name: "follows_kretprobe_of_traced_function",
         words: &[

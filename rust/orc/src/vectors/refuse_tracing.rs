@@ -24,6 +24,10 @@ const fn kept(trampoline: u64, pc: u64) -> Return {
     }
 }
 
+/// The function graph tracer and a kretprobe that have kept each other's trampoline.
+const GRAPHS: Return = kept(RETURN_TO_HANDLER, KRETPROBE);
+const PROBES: Return = kept(KRETPROBE, RETURN_TO_HANDLER);
+
 /// Preempted in a tracer's trampoline to which the worker has returned.
 macro_rules! stops_in_trampoline {
     ($name:literal, pc: $pc:expr, kept: [$($kept:expr),*], entry: $entry:expr, $reason:ident) => {
@@ -86,10 +90,8 @@ pub(super) const VECTORS: &[Vector] = &[
     stops_at_return! { "refuses_kept_returns_that_do_not_end",
     to: KRETPROBE,
     kept: [
-        kept(KRETPROBE, RETURN_TO_HANDLER),
-        kept(RETURN_TO_HANDLER, KRETPROBE),
-        kept(KRETPROBE, RETURN_TO_HANDLER),
-        kept(RETURN_TO_HANDLER, KRETPROBE)
+        PROBES, GRAPHS, PROBES, GRAPHS, PROBES, GRAPHS, PROBES, GRAPHS,
+        PROBES, GRAPHS, PROBES, GRAPHS, PROBES, GRAPHS, PROBES, GRAPHS
     ],
     RecoveryLoop, KRETPROBE },
     stops_at_return! { "refuses_kept_return_address_of_zero",
