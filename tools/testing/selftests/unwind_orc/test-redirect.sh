@@ -17,6 +17,9 @@ ROUNDS=${ROUNDS:-6}
 CPU=1
 # Transitions of the second part, which need all threads on good stacks.
 SWITCHES=4
+# Livepatch looks once a second, and switches those that it finds off the CPU and not in
+# the function. How often it has to look is chance, and the host's load.
+SWITCH_BOUND=$((4 * TRANSITION_BOUND))
 
 test_cleanup() {
 	loaded test_orc_hold && rmmod test_orc_hold
@@ -81,7 +84,7 @@ replace() {
 		finished=$((finished + 1))
 	else
 		release
-		wait_for $TRANSITION_BOUND transition_done "$2" > /dev/null || ret=1
+		wait_for $SWITCH_BOUND transition_done "$2" > /dev/null || ret=1
 		occupy
 	fi
 	wait_for 10 patch_gone "$1" > /dev/null && rmmod "$1" || ret=1
@@ -95,7 +98,8 @@ replace_all() {
 
 	finished=0
 	insmod test_modules/$old.ko &&
-		wait_for $TRANSITION_BOUND transition_done $old > /dev/null || return 1
+		wait_for $SWITCH_BOUND transition_done $old > /dev/null ||
+			{ show_waiting; return 1; }
 	for ((i = 0; i < ROUNDS; i++)); do
 		replace $old $new || return 1
 		set -- $old $new
@@ -111,9 +115,22 @@ switch_all() {
 
 	for ((i = 0; i < SWITCHES; i++)); do
 		insmod test_modules/test_orc_replace_a.ko || return 1
-		wait_for $TRANSITION_BOUND transition_done test_orc_replace_a > /dev/null ||
-			return 1
+		wait_for $SWITCH_BOUND transition_done test_orc_replace_a > /dev/null ||
+			{ show_waiting; return 1; }
+		echo 0 > $KLP/test_orc_replace_a/enabled
+		wait_for $SWITCH_BOUND patch_gone test_orc_replace_a > /dev/null ||
+			{ show_waiting; return 1; }
 		remove_patch test_orc_replace_a || return 1
+	done
+}
+
+# The threads that a transition waits for, and where they are.
+show_waiting() {
+	local pid
+
+	for pid in $(pgrep orc_redirect); do
+		echo "$pid: patch_state $(cat "/proc/$pid/patch_state")"
+		cat "/proc/$pid/stack"
 	done
 }
 
