@@ -38,9 +38,9 @@ drop_build_id() { # FILE NOTES TABLE TABLE_END
 		    file.seek(start)
 		    table = bytearray(file.read(stop - start))
 		    table[8:36] = bytes(28)
-		    total, = struct.unpack_from("<I", table, 52)
+		    words, = struct.unpack_from("<I", table, 56)
 		    sum = 0xcbf29ce484222325
-		    for word, in struct.iter_unpack("<I", table[:total]):
+		    for word, in struct.iter_unpack("<I", table[: 4 * words]):
 		        sum = (sum ^ word) * 0x100000001b3 % 2**64
 		    struct.pack_into("<Q", table, 8, sum)
 		    file.seek(start)
@@ -73,7 +73,7 @@ damaged_table_tests() {
 		{ result fail "damaged tables" "no __start_orc_unwind in System.map" && return; }
 	damaged_boot magic flip_byte "$start"
 	damaged_boot build-id flip_byte $((start + 16))
-	damaged_boot length flip_byte $((start + 52))
+	damaged_boot length flip_byte $((start + 56))
 	damaged_boot row flip_byte $(((start + stop) / 2))
 	notes=$(image_offset __start_notes) ||
 		{ result fail "kernel without a build-id" "no __start_notes in System.map" && return; }

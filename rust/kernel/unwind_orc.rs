@@ -20,6 +20,7 @@ pub mod regs;
 
 mod region;
 pub use region::{
+    Code,
     Lookup,
     Region,
     BUILD_ID_BYTES, //
@@ -62,6 +63,7 @@ pub use walk::{
     is_entry_text,
     is_graph_return,
     is_kretprobe_trampoline,
+    is_replaced,
     strip_pac,
     Sink,
     Start,

@@ -4,26 +4,73 @@
 
 use crate::bindings;
 use core::{
+    marker::PhantomData,
     num::NonZero,
+    ptr,
     slice, //
 };
 
 /// The length of a build-id, in bytes.
 pub const BUILD_ID_BYTES: usize = 20;
 
+/// Instructions of the kernel or of a module.
+///
+/// # Invariants
+///
+/// From `start` on, which is aligned to a word, so many bytes are mapped, and readable as plain
+/// memory, for all of `'a`.
+#[derive(Clone, Copy)]
+pub struct Code<'a> {
+    start: u64,
+    bytes: u32,
+    text: PhantomData<&'a [u32]>,
+}
+
+impl Code<'_> {
+    /// The size in bytes.
+    #[inline(always)]
+    pub fn bytes(&self) -> u32 {
+        self.bytes
+    }
+
+    /// From the start to `pc`, in bytes, if that is in here.
+    #[inline(always)]
+    pub fn offset(&self, pc: u64) -> Option<u32> {
+        let offset = pc.wrapping_sub(self.start);
+
+        (offset < u64::from(self.bytes)).then_some(offset as u32)
+    }
+
+    /// The instruction at `pc`, as it is in memory at the moment, if that is in here.
+    //
+    // Always inlined, as `Stacks::read()` is, and for the same reason.
+    #[inline(always)]
+    pub fn instruction(&self, pc: u64) -> Option<u32> {
+        let offset = self.offset(pc)?;
+
+        // All of the word is in here.
+        if offset % 4 != 0 || self.bytes.wrapping_sub(offset) < 4 {
+            return None;
+        }
+        let word: *const u32 = ptr::with_exposed_provenance(pc as usize);
+
+        // SAFETY: `word` is aligned, as the start is, and by the type invariants it is mapped for as
+        // long as `self` lives. Text may be patched meanwhile; a volatile read of an aligned word
+        // is `READ_ONCE()`, which gives the old or the new one.
+        Some(u32::from_le(unsafe { word.read_volatile() }))
+    }
+}
+
 /// A text section of the kernel or of a module, and its table.
+///
+/// # Invariants
+///
+/// `raw` describes text that is mapped and readable for all of `'a`, and starts at an aligned
+/// address. Its table and its build-id, unless null, are valid for reads for all of `'a`, during
+/// which nothing writes there.
 #[derive(Clone, Copy)]
 pub struct Region<'a> {
-    /// The address of the first instruction.
-    pub text: u64,
-    /// The length of the text in bytes.
-    pub text_bytes: u32,
-    /// How much less than that the table may describe: the linker's padding at the end.
-    pub padding_bytes: u32,
-    /// The table's bytes, as the build left them: not to be trusted before they were checked.
-    pub table: &'a [u8],
-    /// The build-id of the image the text belongs to, if it has one.
-    pub build_id: Option<&'a [u8; BUILD_ID_BYTES]>,
+    raw: &'a bindings::unwind_orc_region,
 }
 
 /// What is known of a program counter.
@@ -64,28 +111,62 @@ impl<'a> Region<'a> {
     ///
     /// # Safety
     ///
-    /// `raw.table`, unless null, must be valid for reads of `raw.table_size` bytes, and
-    /// `raw.build_id`, unless null, of [`BUILD_ID_BYTES`]; both for all of `'a`, during which
-    /// nothing writes there.
+    /// `raw` must be valid for all of `'a`. `raw.table`, unless null, must be valid for reads of
+    /// `raw.table_size` bytes, and `raw.build_id`, unless null, of [`BUILD_ID_BYTES`]; both for all
+    /// of `'a`, during which nothing writes there. `raw.text_size` bytes from `raw.text` on, which
+    /// is aligned to a word, must be mapped and readable for all of `'a`.
     #[inline(always)]
-    pub(super) unsafe fn from_raw(raw: &bindings::unwind_orc_region) -> Self {
-        let table: &[u8] = if raw.table.is_null() {
-            &[]
-        } else {
-            // SAFETY: It is not null, and the rest is this function's safety requirement. The size
-            // is a `u32`, hence below `isize::MAX`.
-            unsafe { slice::from_raw_parts(raw.table.cast::<u8>(), raw.table_size as usize) }
-        };
-
+    pub(super) unsafe fn from_raw(raw: *const bindings::unwind_orc_region) -> Self {
+        // INVARIANT: By this function's safety requirements.
         Self {
-            text: raw.text as u64,
-            text_bytes: raw.text_size,
-            padding_bytes: raw.padding,
-            table,
-            // SAFETY: It is null or, by this function's safety requirements, valid for `'a`. An
-            // array of bytes needs no alignment.
-            build_id: unsafe { raw.build_id.cast::<[u8; BUILD_ID_BYTES]>().as_ref() },
+            // SAFETY: By this function's safety requirements.
+            raw: unsafe { &*raw },
         }
+    }
+
+    /// The text.
+    #[inline(always)]
+    pub fn code(&self) -> Code<'a> {
+        // INVARIANT: By the type invariants.
+        Code {
+            start: self.raw.text as u64,
+            bytes: self.raw.text_size,
+            text: PhantomData,
+        }
+    }
+
+    /// How much less than that the table may describe: the linker's padding at the end.
+    #[inline(always)]
+    pub fn padding_bytes(&self) -> u32 {
+        self.raw.padding
+    }
+
+    /// The table's words, as the build left them: not to be trusted before they were checked. None
+    /// if they are no whole words, or not aligned.
+    #[inline(always)]
+    pub fn table(&self) -> &'a [u32] {
+        let words: *const u32 = self.raw.table.cast();
+
+        if words.is_null() || !words.is_aligned() || self.raw.table_size % 4 != 0 {
+            return &[];
+        }
+        // SAFETY: It is not null, and aligned; the rest is a type invariant. The size is a `u32`,
+        // hence below `isize::MAX`.
+        unsafe { slice::from_raw_parts(words, (self.raw.table_size / 4) as usize) }
+    }
+
+    /// The build-id of the image the text belongs to, if it has one.
+    #[inline(always)]
+    pub fn build_id(&self) -> Option<&'a [u8; BUILD_ID_BYTES]> {
+        // SAFETY: By the type invariants it is null or valid for `'a`. An array of bytes needs no
+        // alignment.
+        unsafe { self.raw.build_id.cast::<[u8; BUILD_ID_BYTES]>().as_ref() }
+    }
+
+    /// Whether this is the text of a live patch, whose functions stand in for others.
+    #[inline(always)]
+    pub fn is_patch(&self) -> bool {
+        self.raw.is_patch
     }
 }
 
@@ -99,7 +180,7 @@ impl<'a> Region<'a> {
 /// All of `'a` must be in an RCU read side section.
 #[inline(always)]
 pub(super) unsafe fn find<'a>(pc: u64) -> Lookup<'a> {
-    let mut raw = bindings::unwind_orc_region::default();
+    let mut raw: *const bindings::unwind_orc_region = ptr::null();
     let mut frame_bytes = 0;
 
     // SAFETY: `raw` and `frame_bytes` are valid for writes, and this is an RCU read side section by
@@ -108,8 +189,10 @@ pub(super) unsafe fn find<'a>(pc: u64) -> Lookup<'a> {
         bindings::unwind_orc_lookup_UNWIND_ORC_FOUND => {
             // SAFETY: The tables and build-ids that the C edge finds are those of the kernel,
             // which stay forever, and of modules, which are freed only after a grace period; so
-            // they are there for all of `'a`. Both are read only.
-            Lookup::Found(unsafe { Region::from_raw(&raw) })
+            // they are there for all of `'a`. Both are read only. The same holds for their text,
+            // which the kernel can read; instructions are aligned. `raw` was set, and what it points
+            // to lives as long.
+            Lookup::Found(unsafe { Region::from_raw(raw) })
         }
         bindings::unwind_orc_lookup_UNWIND_ORC_NO_TABLE => Lookup::NoTable,
         bindings::unwind_orc_lookup_UNWIND_ORC_INIT_TEXT => Lookup::InitText,

@@ -109,7 +109,7 @@ unsafe extern "C" fn check<W: Walker>(
     len: usize,
 ) -> c_int {
     // SAFETY: By this function's safety requirements.
-    let region = unsafe { Region::from_raw(&*region) };
+    let region = unsafe { Region::from_raw(region) };
 
     match W::check(&region) {
         Ok(()) => 0,

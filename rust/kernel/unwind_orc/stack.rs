@@ -18,6 +18,9 @@ use core::{
 /// The most stacks a walk can know: task, IRQ and overflow.
 pub const MAX_STACKS: usize = bindings::UNWIND_ORC_MAX_STACKS as usize;
 
+/// The size of a word, in bytes.
+const SIZE: u64 = size_of::<u64>() as u64;
+
 /// The addresses of one stack, from `low` up to, but not including, `high`.
 ///
 /// Both are 0 for a stack that is not there or may not be looked at.
@@ -69,7 +72,7 @@ impl Stacks<'_> {
         }
     }
 
-    /// The stacks that the current context may walk for `task`.
+    /// Makes these the stacks that the current context may walk for `task`.
     ///
     /// # Safety
     ///
@@ -77,26 +80,20 @@ impl Stacks<'_> {
     /// can't be preempted now, it must not become preemptible within `'a`: the stacks of the CPU
     /// are then included.
     #[inline(always)]
-    pub(super) unsafe fn of_task(task: *const bindings::task_struct) -> Self {
-        let mut ranges = [StackRange::default(); MAX_STACKS];
-
+    pub(super) unsafe fn fill(&mut self, task: *const bindings::task_struct) {
+        // INVARIANT: The C edge names the stack of the task, which by this function's requirements
+        // is there for all of `'a`, and stacks of the CPU, which are never freed.
+        //
         // SAFETY: `task` is valid by this function's requirements, and `ranges` has as many elements
         // as the function may fill in. Its elements have the layout of `struct stack_info`, and
         // there is no value that they can't have.
-        let found = unsafe { bindings::unwind_orc_stacks(task, ranges.as_mut_ptr().cast()) };
+        let found = unsafe { bindings::unwind_orc_stacks(task, self.ranges.as_mut_ptr().cast()) };
 
-        for (number, range) in ranges.iter_mut().enumerate() {
+        for (number, range) in self.ranges.iter_mut().enumerate() {
             // `stackinfo_get_unknown()` has no lower end.
             if number >= found as usize || range.low == 0 {
                 *range = StackRange::default();
             }
-        }
-
-        // INVARIANT: The C edge names the stack of the task, which by this function's requirements
-        // is there for all of `'a`, and stacks of the CPU, which are never freed.
-        Self {
-            ranges,
-            memory: PhantomData,
         }
     }
 
@@ -104,6 +101,32 @@ impl Stacks<'_> {
     #[inline(always)]
     pub fn ranges(&self) -> &[StackRange; MAX_STACKS] {
         &self.ranges
+    }
+
+    /// Whether all of so many words at `address` may be read: it is aligned, and they lie on one of
+    /// the stacks.
+    #[inline(always)]
+    fn is_readable(&self, address: u64, words: u64) -> bool {
+        let [task, irq, overflow] = &self.ranges;
+        let bytes = words * SIZE;
+
+        // Most are on the first. Not by an iterator, which would be a call.
+        address % SIZE == 0
+            && (task.contains(address, bytes)
+                || irq.contains(address, bytes)
+                || overflow.contains(address, bytes))
+    }
+
+    /// Reads the words at `address` and above it, as [`Stacks::read`] does one.
+    #[inline(always)]
+    pub fn read_two(&self, address: u64) -> Option<[u64; 2]> {
+        if !self.is_readable(address, 2) {
+            return None;
+        }
+        let word: *const u64 = ptr::with_exposed_provenance(address as usize);
+
+        // SAFETY: Both words are aligned and lie within one of `ranges`; as in `read()`.
+        Some(unsafe { [word.read_volatile(), word.add(1).read_volatile()] })
     }
 
     /// Reads the word at `address`, if it is aligned and all of it lies on one of the stacks.
@@ -115,9 +138,7 @@ impl Stacks<'_> {
     // KASAN would take reads of the redzones between other functions' variables for faults.
     #[inline(always)]
     pub fn read(&self, address: u64) -> Option<u64> {
-        const SIZE: u64 = size_of::<u64>() as u64;
-
-        if address % SIZE != 0 || !self.ranges.iter().any(|s| s.contains(address, SIZE)) {
+        if !self.is_readable(address, 1) {
             return None;
         }
         let word: *const u64 = ptr::with_exposed_provenance(address as usize);
@@ -138,14 +159,20 @@ mod tests {
 
     #[test]
     fn reads_whole_words_of_the_stack_and_nothing_else() {
+        let mut stacks = Stacks::none();
         // SAFETY: The current task owns a stack, at least until the end of this test. A test can be
         // preempted, so no stack of the CPU is included.
-        let stacks = unsafe { Stacks::of_task(Task::current_raw()) };
+        unsafe { stacks.fill(Task::current_raw()) };
         let StackRange { low, high } = stacks.ranges()[0];
 
         assert!(low != 0);
         assert!(stacks.read(low).is_some());
         assert!(stacks.read(high - 8).is_some());
+
+        assert!(stacks.read_two(low).is_some());
+        assert!(stacks.read_two(high - 16).is_some());
+        assert!(stacks.read_two(high - 8).is_none());
+        assert!(stacks.read_two(low - 8).is_none());
 
         assert!(stacks.read(low - 8).is_none());
         assert!(stacks.read(high).is_none());
@@ -159,8 +186,9 @@ mod tests {
     fn reads_what_is_there() {
         let word = 0x0123_4567_89ab_cdef_u64;
         let address = ptr::from_ref(core::hint::black_box(&word)).expose_provenance() as u64;
+        let mut stacks = Stacks::none();
         // SAFETY: As above.
-        let stacks = unsafe { Stacks::of_task(Task::current_raw()) };
+        unsafe { stacks.fill(Task::current_raw()) };
 
         assert_eq!(stacks.read(address), Some(word));
     }
@@ -171,5 +199,6 @@ mod tests {
 
         assert!(stacks.read(0).is_none());
         assert!(stacks.read(8).is_none());
+        assert!(stacks.read_two(8).is_none());
     }
 }

@@ -17,7 +17,10 @@ use crate::{
     bindings,
     prelude::*, //
 };
-use core::marker::PhantomData;
+use core::{
+    marker::PhantomData,
+    ptr, //
+};
 
 /// The registers that a walk starts from.
 #[derive(Clone, Copy, Debug)]
@@ -111,22 +114,23 @@ impl<'a> Walk<'a> {
         task: *mut bindings::task_struct,
         raw_start: &'a bindings::unwind_orc_start,
     ) -> Self {
-        let (stacks, shadow) = if Start::from_raw(raw_start).has_stack() {
-            // SAFETY: The task is valid and owns a stack by this function's safety requirements.
-            unsafe { (Stacks::of_task(task), Shadow::of_task(task, raw_start)) }
-        } else {
-            (Stacks::none(), Some(Shadow::none()))
-        };
-
         // INVARIANT: By this function's safety requirements.
-        Self {
+        let mut walk = Self {
             task,
             raw_start,
             recovery: bindings::unwind_orc_recovery::default(),
-            stacks,
-            shadow,
+            stacks: Stacks::none(),
+            shadow: Some(Shadow::none()),
             rcu: PhantomData,
+        };
+
+        if Start::from_raw(raw_start).has_stack() {
+            // SAFETY: The task is valid and owns a stack by this function's safety requirements.
+            unsafe { walk.stacks.fill(task) };
+            // SAFETY: As above.
+            walk.shadow = unsafe { Shadow::of_task(task, raw_start) };
         }
+        walk
     }
 
     /// Where the walk starts.
@@ -256,26 +260,43 @@ pub fn is_entry_text(pc: u64) -> bool {
     unsafe { bindings::unwind_orc_is_entry_text(pc as usize) }
 }
 
-/// An address without its pointer authentication code.
+/// What stays the same from boot on.
+#[inline(always)]
+fn places() -> &'static bindings::unwind_orc_places {
+    // SAFETY: It is filled in early in boot, before there can be a walker, and never changed again.
+    unsafe { &*ptr::addr_of!(bindings::unwind_orc_places) }
+}
+
+/// An address without its pointer authentication code, as XPACLRI makes it: bit 55 is its own.
 #[inline(always)]
 pub fn strip_pac(address: u64) -> u64 {
-    // SAFETY: It has no safety requirements: an address is computed from another.
-    unsafe { bindings::unwind_orc_strip_pac(address as usize) as u64 }
+    let mask = places().pac_mask as u64;
+
+    match address & 1 << 55 {
+        0 => address & !mask,
+        _ => address | mask,
+    }
 }
 
 /// Whether `pc` is in `return_to_handler`, which the function graph tracer makes functions return
 /// to.
 #[inline(always)]
 pub fn is_graph_return(pc: u64) -> bool {
-    // SAFETY: It has no safety requirements: an address is compared with two others.
-    unsafe { bindings::unwind_orc_is_graph_return(pc as usize) }
+    let places = places();
+
+    (places.graph_return as u64..places.graph_return_end as u64).contains(&pc)
 }
 
 /// Whether `pc` is the address at which kretprobes make functions return.
 #[inline(always)]
 pub fn is_kretprobe_trampoline(pc: u64) -> bool {
-    // SAFETY: It has no safety requirements: two addresses are compared.
-    unsafe { bindings::unwind_orc_is_kretprobe_trampoline(pc as usize) }
+    pc == places().kretprobe as u64
+}
+
+/// Whether `pc` stands for an address that a tracer has kept.
+#[inline(always)]
+pub fn is_replaced(pc: u64) -> bool {
+    pc == places().graph_return as u64 || is_kretprobe_trampoline(pc)
 }
 
 /// Who asked for the walk, and gets the program counter of each frame.

@@ -6,18 +6,16 @@
 //! frame, and its size; what that frame looks like is written down here.
 
 use crate::reason::Reason;
-use crate::rule::{is_offset, Cfa, CfaBase, Frame, Location, Rule, StackPointer, X29};
+use crate::rule::{bits, is_offset, RawRule, UNIT};
 
 use core::num::NonZero;
 
 /// Size of a frame record, x29 and x30.
 const RECORD_BYTES: u32 = 16;
+const RECORD: u32 = RECORD_BYTES / UNIT;
 
-/// Where SP is in a program with tail calls.
-const TAIL_CALLER: StackPointer = StackPointer::Below {
-    least: RECORD_BYTES,
-    most: None,
-};
+/// Return address and caller's x29 are saved.
+const SAVED: u32 = bits::FRAME | bits::RA_SLOT | bits::FP_SLOT;
 
 /// The rule between a program's prologue and its epilogue.
 ///
@@ -31,23 +29,20 @@ const TAIL_CALLER: StackPointer = StackPointer::Below {
 /// # Errors
 ///
 /// [`Reason::BpfOther`] for a size that no frame can have.
-pub fn body(frame_bytes: Option<NonZero<u32>>) -> Result<Rule, Reason> {
-    let (base, offset, sp) = match frame_bytes {
-        Some(bytes) => (CfaBase::Sp, bytes.get(), StackPointer::Exact),
-        None => (CfaBase::Fp, RECORD_BYTES, TAIL_CALLER),
+pub fn body(frame_bytes: Option<NonZero<u32>>) -> Result<RawRule, Reason> {
+    let head = SAVED | 2 << bits::X29_SHIFT;
+    let Some(bytes) = frame_bytes else {
+        // The CFA comes from x29, SP is below the record.
+        let below = 1 << bits::SP_SHIFT | bits::NO_LIMIT;
+        let cfa = bits::CFA_FP | RECORD << bits::CFA_SHIFT;
+        return Ok(RawRule::new([head | below | cfa, RECORD]));
     };
-    if !fits(offset, RECORD_BYTES) {
-        return Err(Reason::BpfOther);
-    }
-    Ok(Rule::Frame(Frame {
-        cfa: Cfa { base, offset },
-        sp,
-        return_address: Location::Slot(RECORD_BYTES - 8),
-        signed: None,
-        caller_fp: Location::Slot(RECORD_BYTES),
-        x29: X29::Record(RECORD_BYTES),
-        patch_site: false,
-    }))
+    let cfa = units(bytes.get(), RECORD_BYTES)?;
+    let return_address = RECORD - 1;
+    Ok(RawRule::new([
+        head | cfa << bits::CFA_SHIFT,
+        return_address | RECORD << bits::HIGH_SHIFT,
+    ]))
 }
 
 /// The rule between prologue and epilogue of a trampoline that a call in the entry of
@@ -62,27 +57,20 @@ pub fn body(frame_bytes: Option<NonZero<u32>>) -> Result<Rule, Reason> {
 /// # Errors
 ///
 /// [`Reason::BpfOther`] for a size that no frame can have, or none.
-pub fn trampoline(frame_bytes: Option<NonZero<u32>>) -> Result<Rule, Reason> {
-    let offset = frame_bytes.map_or(0, NonZero::get);
-    if !fits(offset, 2 * RECORD_BYTES) {
-        return Err(Reason::BpfOther);
-    }
-    Ok(Rule::Frame(Frame {
-        cfa: Cfa {
-            base: CfaBase::Sp,
-            offset,
-        },
-        sp: StackPointer::Exact,
-        return_address: Location::Slot(2 * RECORD_BYTES - 8),
-        signed: None,
-        caller_fp: Location::Slot(RECORD_BYTES),
-        x29: X29::Record(2 * RECORD_BYTES),
-        patch_site: true,
-    }))
+pub fn trampoline(frame_bytes: Option<NonZero<u32>>) -> Result<RawRule, Reason> {
+    let cfa = units(frame_bytes.map_or(0, NonZero::get), 2 * RECORD_BYTES)?;
+    let head = SAVED | 3 << bits::X29_SHIFT | bits::PATCH_SITE;
+    let return_address = 2 * RECORD - 1;
+    Ok(RawRule::new([
+        head | cfa << bits::CFA_SHIFT,
+        return_address | RECORD << bits::HIGH_SHIFT,
+    ]))
 }
 
-/// Whether a frame has room for its records. The rules above are valid then; to ask
-/// [`Frame::is_valid`] would take more stack.
-const fn fits(frame_bytes: u32, records: u32) -> bool {
-    is_offset(frame_bytes) && frame_bytes >= records
+/// The size of a frame with so many bytes of records, in units.
+const fn units(frame_bytes: u32, records: u32) -> Result<u32, Reason> {
+    match is_offset(frame_bytes) && frame_bytes >= records {
+        true => Ok(frame_bytes / UNIT),
+        false => Err(Reason::BpfOther),
+    }
 }

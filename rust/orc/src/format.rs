@@ -1,68 +1,101 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The bytes of a table: written by `orctool`, read by [`crate::table`].
+//! The words of a table: written by `orctool`, read by [`crate::table`].
 //!
-//! All numbers are little endian. A table describes one text section and is
+//! A table is words of 32 bits, little endian. It describes one text section and is
 //!
 //! ```text
-//! header             HEADER_BYTES
-//! block index        u32 x (blocks + 1)   first row of each block; the last is `rows`
-//! rules              RULE_BYTES x rules   see crate::rule
-//! row rule numbers   u16 x rows
-//! row keys           u8 x rows            instruction number in its block
-//! padding            zeros to a multiple of four
+//! header        HEADER_WORDS
+//! block index   blocks + 1       first row of each block; the last is `rows`
+//! rules         2 x rules        see crate::rule; by how many rows have them
+//! escapes       2 x escapes      row and rule number, sorted by row
+//! rows          rows / 2         two in a word, the first in the low half; a half that
+//!                                is left is zero
 //! ```
 //!
-//! A block is [`BLOCK_INSTRUCTIONS`] instructions, so a row's key fits a byte. A
-//! row holds until the next one starts. The first row is at offset 0, and text
+//! A row is 16 bits: in the high ones the number of its instruction in its block, in the
+//! low ones that of its rule, or [`ESCAPE`] if that is to be looked for among the
+//! escapes. A row holds until the next one starts. The first row is at offset 0, and text
 //! that nothing describes is covered by a row that says so.
+
+use crate::rule::bits;
 
 /// The first word of a table.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"aORC");
 
-/// The layout in words; any change to the format changes this, and so the hash.
-pub const LAYOUT: &str = "aORC 3: le; header 64 = magic u32, format_hash u32, \
-     checksum u64, build_id [u8;20], text_bytes u32, rows u32, blocks u32, rules u32, \
-     total_bytes u32, zero u64; index [u32;blocks+1]; rules [[u32;7];rules]; \
-     row_rules [u16;rows]; row_keys [u8;rows]; zero to 4; \
-     block 256 instructions; key instruction & 0xff; \
-     rule w0: 0..7 kind 0 unreliable 1 frame; unreliable: 8..15 why \
-     0 hole 1 no cfi 2 not proved 3 foreign 4 bad cfi; frame: 8 cfa base 0 sp 1 x29, \
-     9 ra in slot, 10 fp in slot, 11..12 x29 0 other 1 caller 2 record, 13 patch site, \
-     14..15 sp 0 exact 1 bounds 2 other stack 3 anywhere, \
-     16..17 ra signed 0 unknown 1 no 2 yes; \
-     w1 cfa, w2 ra, w3 fp, w4 record: bytes, cfa minus; \
-     w5 least, w6 most: bytes, cfa minus sp, most -1 none";
-
-/// Hash of [`LAYOUT`]: a table of another format is refused, not misread.
-pub const FORMAT_HASH: u32 = fnv1a_32(LAYOUT.as_bytes());
-
-/// Size of the header.
-pub const HEADER_BYTES: usize = 64;
-/// Size of one encoded rule.
-pub const RULE_BYTES: usize = 28;
-/// Size of a build-id (SHA-1, as the linkers emit it).
+/// Size of a word, in bytes.
+pub const WORD_BYTES: usize = 4;
+/// Size of the header, in words.
+pub const HEADER_WORDS: usize = 16;
+/// Size of an encoded rule, in words.
+pub const RULE_WORDS: usize = 2;
+/// Size of an escape, in words.
+pub const ESCAPE_WORDS: usize = 2;
+/// Size of a build-id (SHA-1, as the linkers emit it), in bytes.
 pub const BUILD_ID_BYTES: usize = 20;
-/// Size of an A64 instruction.
+/// Size of an A64 instruction, in bytes.
 pub const INSTRUCTION_BYTES: u32 = 4;
 /// Instructions in a block of the index.
-pub const BLOCK_INSTRUCTIONS: u32 = 256;
+pub const BLOCK_INSTRUCTIONS: u32 = 128;
 /// Bytes of text in a block of the index.
-pub const BLOCK_BYTES: u32 = 1024;
+pub const BLOCK_BYTES: u32 = BLOCK_INSTRUCTIONS * INSTRUCTION_BYTES;
+/// Where in a row its instruction's number is: below is the rule's.
+pub const KEY_SHIFT: u32 = 9;
+/// In place of a rule's number: it is among the escapes.
+pub const ESCAPE: u32 = (1 << KEY_SHIFT) - 1;
+/// A table has fewer rules.
+pub const MAX_RULES: u32 = 1 << 16;
 
-const _: () = assert!(BLOCK_BYTES == BLOCK_INSTRUCTIONS * INSTRUCTION_BYTES);
-const _: () = assert!(BLOCK_INSTRUCTIONS == 1 << 8);
+const _: () = assert!(BLOCK_INSTRUCTIONS << KEY_SHIFT == 1 << 16);
 
-/// FNV-1a, 32 bits.
-#[must_use]
-pub const fn fnv1a_32(bytes: &[u8]) -> u32 {
-    let mut hash: u32 = 0x811c_9dc5;
-    let mut rest = bytes;
-    while let Some((byte, tail)) = rest.split_first() {
-        // No `u32::from` in a const function; the cast widens.
-        #[allow(clippy::as_conversions, clippy::cast_lossless)]
-        let value = *byte as u32;
-        hash = (hash ^ value).wrapping_mul(0x0100_0193);
+/// What the numbers in a table mean, in numbers. The first stands for what the others
+/// can't say, and goes up when that changes.
+#[allow(clippy::as_conversions, clippy::cast_possible_truncation)]
+const DEFINITION: &[u32] = &[
+    4,
+    RULE_WORDS as u32,
+    ESCAPE_WORDS as u32,
+    INSTRUCTION_BYTES,
+    BLOCK_INSTRUCTIONS,
+    KEY_SHIFT,
+    ESCAPE,
+    crate::rule::UNIT,
+    bits::FRAME,
+    bits::WHY_SHIFT,
+    bits::CFA_FP,
+    bits::RA_SLOT,
+    bits::FP_SLOT,
+    bits::X29_SHIFT,
+    bits::PATCH_SITE,
+    bits::SP_SHIFT,
+    bits::NO_LIMIT,
+    bits::SIGNED_SHIFT,
+    bits::LEFT_BY_RETURN,
+    bits::CFA_SHIFT,
+    bits::HIGH_SHIFT,
+];
+
+/// A header whose words show where each field goes.
+const EXAMPLE: Header = Header {
+    checksum: 2 << 32 | 1,
+    build_id: [3, 0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0, 6, 0, 0, 0, 7, 0, 0, 0],
+    text_bytes: 8,
+    rows: 9,
+    blocks: 10,
+    rules: 11,
+    escapes: 12,
+    total_words: 13,
+};
+
+/// Hash of what defines the format: a table of another one is refused, not misread.
+pub const FORMAT_HASH: u32 = hash(hash(0x811c_9dc5, DEFINITION), &EXAMPLE.words(0));
+
+/// FNV-1a over words, from the hash of those before.
+const fn hash(before: u32, words: &[u32]) -> u32 {
+    let mut hash = before;
+    let mut rest = words;
+    while let Some((word, tail)) = rest.split_first() {
+        hash = (hash ^ *word).wrapping_mul(0x0100_0193);
         rest = tail;
     }
     hash
@@ -70,21 +103,15 @@ pub const fn fnv1a_32(bytes: &[u8]) -> u32 {
 
 /// Checksum of a table, with its own field (the third and fourth word) as zero.
 ///
-/// FNV-1a over 32-bit words with a 64-bit state. Each step is a bijection of the
-/// state and of the word, so a change confined to one word is always seen. A last
-/// part of less than a word is not summed: no table has one.
+/// FNV-1a over words, with a 64-bit state. Each step is a bijection of the state and of
+/// the word, so a change confined to one word is always seen.
 #[must_use]
-pub fn checksum(table: &[u8]) -> u64 {
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    // Not `enumerate`, whose count could overflow: the kernel links that panic in.
-    for (number, word) in (0..table.len()).zip(table.chunks_exact(4)) {
-        let value = match number {
-            2 | 3 => 0,
-            _ => read_u32(word, 0).unwrap_or(0),
-        };
-        hash = (hash ^ u64::from(value)).wrapping_mul(0x0000_0100_0000_01b3);
-    }
-    hash
+pub fn checksum(table: &[u32]) -> u64 {
+    let step = |sum: u64, word: &u32| (sum ^ u64::from(*word)).wrapping_mul(0x100_0000_01b3);
+    let (before, rest) = table.split_at_checked(2).unwrap_or((table, &[]));
+    let after = rest.get(2..).unwrap_or_default();
+    let sum = before.iter().fold(0xcbf2_9ce4_8422_2325, step);
+    after.iter().fold([0, 0].iter().fold(sum, step), step)
 }
 
 /// The header of a table.
@@ -102,111 +129,173 @@ pub struct Header {
     pub blocks: u32,
     /// Number of distinct rules.
     pub rules: u32,
-    /// Size of the whole table, in bytes.
-    pub total_bytes: u32,
+    /// Number of rows whose rule has a number of [`ESCAPE`] or more.
+    pub escapes: u32,
+    /// Size of the whole table, in words.
+    pub total_words: u32,
 }
 
-/// Why bytes are not the header of a table of this format.
+/// Why words are not the header of a table of this format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeaderError {
-    /// Fewer bytes than a header has.
+    /// Fewer words than a header has.
     Truncated,
     /// Another magic number.
     Magic,
     /// Another version of the format.
     FormatHash,
-    /// Reserved bytes are not zero.
+    /// Reserved words are not zero.
     Reserved,
 }
 
 impl Header {
-    /// The bytes of this header.
+    /// The words of this header.
     #[must_use]
-    pub fn encode(&self) -> [u8; HEADER_BYTES] {
-        let mut bytes = [0; HEADER_BYTES];
-        put(&mut bytes, 0, &MAGIC.to_le_bytes());
-        put(&mut bytes, 4, &FORMAT_HASH.to_le_bytes());
-        put(&mut bytes, 8, &self.checksum.to_le_bytes());
-        put(&mut bytes, 16, &self.build_id);
-        put(&mut bytes, 36, &self.text_bytes.to_le_bytes());
-        put(&mut bytes, 40, &self.rows.to_le_bytes());
-        put(&mut bytes, 44, &self.blocks.to_le_bytes());
-        put(&mut bytes, 48, &self.rules.to_le_bytes());
-        put(&mut bytes, 52, &self.total_bytes.to_le_bytes());
-        bytes
+    pub const fn encode(&self) -> [u32; HEADER_WORDS] {
+        self.words(FORMAT_HASH)
     }
 
-    /// The header at the start of `bytes`.
+    #[allow(clippy::as_conversions, clippy::cast_possible_truncation)]
+    const fn words(&self, format_hash: u32) -> [u32; HEADER_WORDS] {
+        let [id0, id1, id2, id3, id4] = id_words(&self.build_id);
+        [
+            MAGIC,
+            format_hash,
+            self.checksum as u32,
+            (self.checksum >> 32) as u32,
+            id0,
+            id1,
+            id2,
+            id3,
+            id4,
+            self.text_bytes,
+            self.rows,
+            self.blocks,
+            self.rules,
+            self.escapes,
+            self.total_words,
+            0,
+        ]
+    }
+
+    /// The header at the start of a table.
     ///
     /// # Errors
     ///
     /// [`HeaderError`] when it is not one of this format. The counts are not
     /// checked here.
-    #[inline]
-    pub fn decode(bytes: &[u8]) -> Result<Self, HeaderError> {
-        let bytes: &[u8; HEADER_BYTES] = bytes.first_chunk().ok_or(HeaderError::Truncated)?;
-        let word = |at| read_u32(bytes, at).ok_or(HeaderError::Truncated);
-        let long = |at| read_u64(bytes, at).ok_or(HeaderError::Truncated);
-        if word(0)? != MAGIC {
+    pub fn decode(table: &[u32]) -> Result<Self, HeaderError> {
+        let words: &[u32; HEADER_WORDS] = table.first_chunk().ok_or(HeaderError::Truncated)?;
+        let [magic, format_hash, sum_low, sum_high, id @ .., _, _, _, _, _, _, reserved] = *words;
+        let sizes = Sizes::of(words);
+        if magic != MAGIC {
             return Err(HeaderError::Magic);
         }
-        if word(4)? != FORMAT_HASH {
+        if format_hash != FORMAT_HASH {
             return Err(HeaderError::FormatHash);
         }
-        if long(56)? != 0 {
+        if reserved != 0 {
             return Err(HeaderError::Reserved);
         }
         Ok(Self {
-            checksum: long(8)?,
-            build_id: read_array(bytes, 16).ok_or(HeaderError::Truncated)?,
-            text_bytes: word(36)?,
-            rows: word(40)?,
-            blocks: word(44)?,
-            rules: word(48)?,
-            total_bytes: word(52)?,
+            checksum: u64::from(sum_high) << 32 | u64::from(sum_low),
+            build_id: id_bytes(id),
+            text_bytes: sizes.text_bytes,
+            rows: sizes.rows,
+            blocks: sizes.blocks,
+            rules: sizes.rules,
+            escapes: sizes.escapes,
+            total_words: sizes.total_words,
         })
     }
 }
 
-/// Where the parts of a table start, in bytes from its first.
+/// The sizes in a header, which are all that a lookup needs of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    pub(crate) text_bytes: u32,
+    pub(crate) rows: u32,
+    pub(crate) blocks: u32,
+    pub(crate) rules: u32,
+    pub(crate) escapes: u32,
+    pub(crate) total_words: u32,
+}
+
+impl Sizes {
+    /// Those at the start of a table, if it is of this format.
+    #[inline(always)]
+    pub(crate) fn decode(table: &[u32]) -> Option<Self> {
+        let words: &[u32; HEADER_WORDS] = table.first_chunk()?;
+        let [magic, format_hash, ..] = *words;
+        (magic == MAGIC && format_hash == FORMAT_HASH).then_some(Self::of(words))
+    }
+
+    #[inline(always)]
+    const fn of(words: &[u32; HEADER_WORDS]) -> Self {
+        let [.., text_bytes, rows, blocks, rules, escapes, total_words, _] = *words;
+        Self {
+            text_bytes,
+            rows,
+            blocks,
+            rules,
+            escapes,
+            total_words,
+        }
+    }
+}
+
+const fn id_words(id: &[u8; BUILD_ID_BYTES]) -> [u32; 5] {
+    let [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3, e0, e1, e2, e3] = *id;
+    [
+        u32::from_le_bytes([a0, a1, a2, a3]),
+        u32::from_le_bytes([b0, b1, b2, b3]),
+        u32::from_le_bytes([c0, c1, c2, c3]),
+        u32::from_le_bytes([d0, d1, d2, d3]),
+        u32::from_le_bytes([e0, e1, e2, e3]),
+    ]
+}
+
+fn id_bytes(words: [u32; 5]) -> [u8; BUILD_ID_BYTES] {
+    let mut bytes = [0; BUILD_ID_BYTES];
+    for (chunk, word) in bytes.chunks_exact_mut(WORD_BYTES).zip(words) {
+        chunk.copy_from_slice(&word.to_le_bytes());
+    }
+    bytes
+}
+
+/// Where the parts of a table start, in words from its first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// Block index.
-    pub index: usize,
+    pub index: u32,
     /// Rules.
-    pub rules: usize,
-    /// Rule number of each row.
-    pub row_rules: usize,
-    /// Key of each row.
-    pub row_keys: usize,
-    /// Padding after the last key.
-    pub padding: usize,
+    pub rules: u32,
+    /// Escapes.
+    pub escapes: u32,
+    /// Rows.
+    pub rows: u32,
     /// End of the table.
-    pub total: usize,
+    pub total: u32,
 }
 
 impl Layout {
-    /// The layout of a table with so many rows, blocks and rules; `None` when its
+    /// The layout of a table with so many rows, blocks, rules and escapes; `None` when its
     /// size does not fit the header.
     #[must_use]
-    #[inline]
-    pub fn new(rows: u32, blocks: u32, rules: u32) -> Option<Self> {
-        let rows = usize::try_from(rows).ok()?;
-        let blocks = usize::try_from(blocks).ok()?;
-        let rules_count = usize::try_from(rules).ok()?;
-        let index = HEADER_BYTES;
-        let rules = index.checked_add(blocks.checked_add(1)?.checked_mul(4)?)?;
-        let row_rules = rules.checked_add(rules_count.checked_mul(RULE_BYTES)?)?;
-        let row_keys = row_rules.checked_add(rows.checked_mul(2)?)?;
-        let padding = row_keys.checked_add(rows)?;
-        let total = padding.checked_add(3)? & !3;
-        u32::try_from(total).ok()?;
+    #[allow(clippy::as_conversions, clippy::cast_possible_truncation)]
+    pub fn new(rows: u32, blocks: u32, rules: u32, escapes: u32) -> Option<Self> {
+        let index = HEADER_WORDS as u32;
+        let rules_at = index.checked_add(blocks.checked_add(1)?)?;
+        let escapes_at = rules_at.checked_add(rules.checked_mul(RULE_WORDS as u32)?)?;
+        let rows_at = escapes_at.checked_add(escapes.checked_mul(ESCAPE_WORDS as u32)?)?;
+        let total = rows_at.checked_add(rows.div_ceil(2))?;
+        // In bytes, too.
+        total.checked_mul(WORD_BYTES as u32)?;
         Some(Self {
             index,
-            rules,
-            row_rules,
-            row_keys,
-            padding,
+            rules: rules_at,
+            escapes: escapes_at,
+            rows: rows_at,
             total,
         })
     }
@@ -216,31 +305,4 @@ impl Layout {
 #[must_use]
 pub const fn blocks(text_bytes: u32) -> u32 {
     text_bytes.div_ceil(BLOCK_BYTES)
-}
-
-/// `N` bytes at an offset, if there are so many.
-pub(crate) fn read_array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..)?.first_chunk().copied()
-}
-
-/// The number at an offset, if there are bytes enough.
-pub(crate) fn read_u16(bytes: &[u8], at: usize) -> Option<u16> {
-    read_array(bytes, at).map(u16::from_le_bytes)
-}
-
-/// The number at an offset, if there are bytes enough.
-pub(crate) fn read_u32(bytes: &[u8], at: usize) -> Option<u32> {
-    read_array(bytes, at).map(u32::from_le_bytes)
-}
-
-/// The number at an offset, if there are bytes enough.
-pub(crate) fn read_u64(bytes: &[u8], at: usize) -> Option<u64> {
-    read_array(bytes, at).map(u64::from_le_bytes)
-}
-
-/// Writes `value` at an offset of a header; what does not fit is left out.
-fn put(bytes: &mut [u8; HEADER_BYTES], at: usize, value: &[u8]) {
-    for (slot, byte) in bytes.iter_mut().skip(at).zip(value) {
-        *slot = *byte;
-    }
 }

@@ -7,7 +7,7 @@
 //! implementation only with what is written at each method.
 
 use crate::reason::Reason;
-use crate::rule::Rule;
+use crate::rule::RawRule;
 
 /// A stack: the bytes from `low` to below `high`.
 ///
@@ -21,6 +21,14 @@ pub struct StackRange {
 }
 
 impl StackRange {
+    /// Whether both addresses lie on this stack or at its end, the first not above the
+    /// second.
+    #[must_use]
+    #[inline(always)]
+    pub(crate) const fn spans(&self, low: u64, high: u64) -> bool {
+        self.low != 0 && self.low <= low && low <= high && high <= self.high
+    }
+
     /// Whether all of `size` bytes at `address` lie on this stack.
     #[must_use]
     pub fn contains(&self, address: u64, size: u64) -> bool {
@@ -196,7 +204,7 @@ pub trait Machine {
     /// The layout of `struct __arch_ftrace_regs`.
     const FTRACE_REGS: FtraceRegs;
 
-    /// The rule at this exact PC: one that a table may hold.
+    /// The rule at this exact PC, as a table holds it.
     ///
     /// # Errors
     ///
@@ -204,7 +212,7 @@ pub trait Machine {
     /// text that the idle task of the boot CPU was entered from, if it is that task.
     /// [`Reason::InitText`], [`Reason::NotText`], [`Reason::NoTable`],
     /// [`Reason::NoRow`] or another reason why there is none.
-    fn rule(&mut self, pc: u64) -> Result<Rule, Reason>;
+    fn rule(&mut self, pc: u64) -> Result<RawRule, Reason>;
 
     /// The instruction at this address, for which [`Machine::rule`] has just said what
     /// holds there. Where a probe or a tracer has put another one, that which it
@@ -227,21 +235,51 @@ pub trait Machine {
         false
     }
 
+    /// Whether a function starts at this address that is left by its return alone
+    /// ([`Frame::left_by_return`](crate::rule::Frame::left_by_return)), if the walk is to look
+    /// which function was called: it may know a better witness for the return address that
+    /// it was given last.
+    fn is_left_by_return(&mut self, _entry: u64) -> bool {
+        false
+    }
+
+    /// Whether this address is in a function that may run in place of another one, which
+    /// was called: a live patch's, or one that no table describes.
+    fn is_stand_in(&mut self, _pc: u64) -> bool {
+        false
+    }
+
     /// The eight bytes at this address.
     ///
-    /// The walk asks only for aligned addresses on one of [`Machine::stacks`].
+    /// The walk asks only for aligned addresses on one of its stacks.
     fn read(&mut self, address: u64) -> Option<u64>;
 
-    /// The stacks this task may be on: its own first, then those of the CPU when
-    /// the task is the walker and can't be preempted. They do not overlap, and
-    /// stay the same during a walk; the walk uses the first 32.
-    fn stacks(&self) -> &[StackRange];
+    /// The frame record at this address: its two words, x29 first.
+    ///
+    /// The walk asks as for [`Machine::read`].
+    #[inline(always)]
+    fn read_record(&mut self, address: u64) -> Option<[u64; 2]> {
+        let above = address.wrapping_add(8);
+        Some([self.read(address)?, self.read(above)?])
+    }
+
+    /// The stacks this task may be on, by number from 0: its own first, then those of the
+    /// CPU when the task is the walker and can't be preempted; `None` behind the last. They
+    /// do not overlap, and stay the same during a walk; the walk uses the first 32.
+    fn stack(&self, number: usize) -> Option<StackRange>;
 
     /// The address of `task_pt_regs(task)`: its `stackframe` ends the stack.
     fn task_regs(&self) -> u64;
 
     /// The address without the pointer authentication code.
     fn strip_pac(&self, address: u64) -> u64;
+
+    /// Whether [`Machine::recover`] has something to say of this return address. False is a
+    /// promise that it would give the address back.
+    #[inline(always)]
+    fn is_replaced(&self, _pc: u64) -> bool {
+        true
+    }
 
     /// The return address that a tracer has replaced by this one, or this one.
     ///

@@ -163,6 +163,8 @@ reasons! {
     /// A return address with the signature of another one, without one where the
     /// function signs, or with one where it does not.
     NotAuthentic = 44, "return address not authentic", Machine;
+    /// A return address follows the call of a function that is not the frame below.
+    NotCallee = 45, "not the function that was called", Walk;
 }
 
 impl Reason {

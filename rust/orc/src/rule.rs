@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What one row says, and its seven words in a table.
+//! What one row says, and its two words in a table.
 //!
 //! The CFA (canonical frame address) is the value SP had when the function was
 //! entered, which is the caller's SP at the call. `orctool` writes a rule only
 //! where it has proved it; [`crate::walk`] applies it.
+
+use crate::reason::Reason;
 
 /// What holds at an instruction, before it is executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,7 +57,17 @@ pub struct Frame {
     /// function is in x9 while x29 is in its register, and from then on in the
     /// record {caller's x29, return address} at CFA - 16.
     pub patch_site: bool,
+    /// The function that starts where this row holds, if one does, has no more than
+    /// [`LEFT_BY_RETURN_BYTES`], and is left by its return alone: while it has been called
+    /// and has not returned, the innermost frame but for a tracer's is in it, or below.
+    ///
+    /// Set on no other state than [`Frame::ENTRY`]'s, and there for the next start of a
+    /// function; a `ret` in front of that has it, too.
+    pub left_by_return: bool,
 }
+
+/// The largest function that [`Frame::left_by_return`] is said of, in bytes.
+pub const LEFT_BY_RETURN_BYTES: u64 = 4096;
 
 /// How to compute the CFA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -116,34 +128,157 @@ pub enum X29 {
     Record(u32),
 }
 
-/// The words of a rule in a table.
-pub type RawRule = [u32; 7];
+/// The two words of a rule in a table.
+///
+/// The first has the flags of [`bits`] and, above them, the offset of the CFA; the
+/// second has two numbers more. All offsets are in units of [`UNIT`] bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RawRule([u32; 2]);
 
-const KIND_FRAME: u32 = 1;
-const WHY_SHIFT: u32 = 8;
-const CFA_FP: u32 = 1 << 8;
-const RA_SLOT: u32 = 1 << 9;
-const FP_SLOT: u32 = 1 << 10;
-const X29_SHIFT: u32 = 11;
-const PATCH_SITE: u32 = 1 << 13;
-const SP_SHIFT: u32 = 14;
-const SIGNED_SHIFT: u32 = 16;
-/// In place of [`StackPointer::Below::most`] where there is none.
-const NO_LIMIT: u32 = u32::MAX;
+/// What the bits of a rule's first word are.
+pub(crate) mod bits {
+    /// A frame, and not the code of an [`Undescribed`](super::Undescribed).
+    pub(crate) const FRAME: u32 = 1;
+    /// Where that code is.
+    pub(crate) const WHY_SHIFT: u32 = 8;
+    /// The CFA comes from x29.
+    pub(crate) const CFA_FP: u32 = 1 << 1;
+    /// The return address is in a slot.
+    pub(crate) const RA_SLOT: u32 = 1 << 2;
+    /// The caller's x29 is in a slot.
+    pub(crate) const FP_SLOT: u32 = 1 << 3;
+    /// Two bits: 0 other, 1 the caller's, 2 the address of the slot with the caller's x29,
+    /// 3 an ftrace trampoline's own record, which is another one.
+    pub(crate) const X29_SHIFT: u32 = 4;
+    /// An ftrace trampoline.
+    pub(crate) const PATCH_SITE: u32 = 1 << 6;
+    /// Two bits: 0 exact, 1 bounds, 2 other stack, 3 anywhere.
+    pub(crate) const SP_SHIFT: u32 = 7;
+    /// Bounds without an upper one.
+    pub(crate) const NO_LIMIT: u32 = 1 << 9;
+    /// Two bits: 0 not known, 1 not signed, 2 signed.
+    pub(crate) const SIGNED_SHIFT: u32 = 10;
+    /// The function that starts here is left by its return alone.
+    pub(crate) const LEFT_BY_RETURN: u32 = 1 << 12;
+    /// Where the offset of the CFA is.
+    pub(crate) const CFA_SHIFT: u32 = 16;
+    /// Where the second number of the second word is.
+    pub(crate) const HIGH_SHIFT: u32 = 16;
+}
 
-/// Offsets are below this, and multiples of [`ALIGN`].
-const OFFSET_LIMIT: u32 = 1 << 31;
-const ALIGN: u32 = 8;
+/// The bits that tell whether a frame is a plain one.
+const PLAIN_MASK: u32 = bits::FRAME
+    | bits::CFA_FP
+    | bits::RA_SLOT
+    | bits::FP_SLOT
+    | 3 << bits::X29_SHIFT
+    | bits::PATCH_SITE
+    | 3 << bits::SP_SHIFT;
+/// Those of a plain one.
+const PLAIN: u32 = bits::FRAME | bits::RA_SLOT | bits::FP_SLOT | 2 << bits::X29_SHIFT;
+
+/// Offsets are multiples of this many bytes, the size of a saved register.
+pub const UNIT: u32 = 8;
+/// The largest offset that a rule can hold.
+pub const MAX_OFFSET: u32 = 0xffff * UNIT;
 /// Size of a frame record: x29 and x30.
 const RECORD_BYTES: u32 = 16;
+
+/// A frame whose CFA is by SP, and whose record is as it should be: x29 points at it,
+/// and it holds the caller's x29 and, above that, the return address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Plain {
+    /// From SP to the CFA, in bytes.
+    pub(crate) cfa: u32,
+    /// From the record to the CFA, in bytes.
+    pub(crate) record: u32,
+    /// See [`Frame::signed`].
+    pub(crate) signed: Option<bool>,
+}
+
+impl RawRule {
+    /// [`Frame::ENTRY`].
+    pub const ENTRY: Self = Self([bits::FRAME | 1 << bits::X29_SHIFT, 0]);
+
+    /// Takes the words for those of a rule.
+    #[must_use]
+    pub const fn new(words: [u32; 2]) -> Self {
+        Self(words)
+    }
+
+    /// The words.
+    #[must_use]
+    pub const fn words(self) -> [u32; 2] {
+        self.0
+    }
+
+    /// The frame, if it is a plain one.
+    #[inline(always)]
+    pub(crate) const fn plain(self) -> Option<Plain> {
+        let [head, numbers] = self.0;
+        if head & PLAIN_MASK != PLAIN {
+            return None;
+        }
+        Some(Plain {
+            cfa: from_units(head >> bits::CFA_SHIFT),
+            record: from_units(numbers >> bits::HIGH_SHIFT),
+            signed: signed_from(head),
+        })
+    }
+
+    /// Whether these are the words of a function's entry, with the mark that it is left by
+    /// its return alone.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_left_by_return(self) -> bool {
+        let [head, _] = self.0;
+        head & (bits::FRAME | bits::LEFT_BY_RETURN) == bits::FRAME | bits::LEFT_BY_RETURN
+    }
+
+    /// Whether there is no usable rule, for this reason.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_unreliable(self, why: Undescribed) -> bool {
+        let [head, _] = self.0;
+        head == why.code() << bits::WHY_SHIFT
+    }
+
+    /// Why this is no frame, if it is none.
+    #[inline(always)]
+    pub(crate) fn why_not(self) -> Option<Reason> {
+        let [head, _] = self.0;
+        match head & bits::FRAME {
+            0 => Some(unreliable(head)),
+            _ => None,
+        }
+    }
+
+    /// The rule of these words, if they are those of one; what the parts of it say is
+    /// not looked at.
+    #[must_use]
+    pub fn unpack(self) -> Option<Rule> {
+        let [head, _] = self.0;
+        match head & bits::FRAME {
+            0 => Some(Rule::Unreliable(Undescribed::from_code(
+                head >> bits::WHY_SHIFT,
+            )?)),
+            _ => Some(Rule::Frame(Frame::unpack(self.0)?)),
+        }
+    }
+}
+
+#[cold]
+fn unreliable(head: u32) -> Reason {
+    Undescribed::from_code(head >> bits::WHY_SHIFT).map_or(Reason::NoRow, Reason::from)
+}
 
 impl Rule {
     /// The words of this rule; `None` when no table may hold it.
     #[must_use]
     pub fn encode(&self) -> Option<RawRule> {
         match self {
-            Self::Unreliable(why) => Some([why.code() << WHY_SHIFT, 0, 0, 0, 0, 0, 0]),
-            Self::Frame(frame) if frame.is_valid() => Some(frame.encode()),
+            Self::Unreliable(why) => Some(RawRule([why.code() << bits::WHY_SHIFT, 0])),
+            Self::Frame(frame) if frame.is_valid() => frame.pack(),
             Self::Frame(_) => None,
         }
     }
@@ -151,19 +286,9 @@ impl Rule {
     /// The rule of these words; `None` unless they are what [`Rule::encode`] gives.
     #[must_use]
     pub fn decode(raw: RawRule) -> Option<Self> {
-        let rule = Self::decode_checked(raw)?;
+        let rule = raw.unpack()?;
         // Each rule has one encoding, so whatever is set beyond it is an error.
         (rule.encode()? == raw).then_some(rule)
-    }
-
-    /// The same for words that [`Rule::decode`] has accepted before.
-    pub(crate) fn decode_checked(raw: RawRule) -> Option<Self> {
-        let [head, ..] = raw;
-        match head & 0xff {
-            0 => Some(Self::Unreliable(Undescribed::from_code(head >> WHY_SHIFT)?)),
-            KIND_FRAME => Some(Self::Frame(Frame::decode(raw)?)),
-            _ => None,
-        }
     }
 }
 
@@ -180,6 +305,7 @@ impl Frame {
         caller_fp: Location::Register,
         x29: X29::Caller,
         patch_site: false,
+        left_by_return: false,
     };
 
     /// Whether the parts fit each other, so that some function could be in this
@@ -193,6 +319,17 @@ impl Frame {
             && self.slot_is_valid(self.caller_fp)
             && self.x29_is_valid()
             && (!self.patch_site || self.is_trampoline_start() || self.has_synthetic_record())
+            && (!self.left_by_return || self.is_entry())
+    }
+
+    /// Whether this is the state that functions are entered in.
+    #[must_use]
+    pub fn is_entry(&self) -> bool {
+        let entry = Self {
+            left_by_return: self.left_by_return,
+            ..Self::ENTRY
+        };
+        *self == entry
     }
 
     /// One of SP and the CFA comes from the other, or both from something else.
@@ -201,7 +338,10 @@ impl Frame {
             (CfaBase::Sp, sp) => sp == StackPointer::Exact,
             (CfaBase::Fp, StackPointer::Exact) => false,
             (CfaBase::Fp, StackPointer::Below { least, most }) => {
-                is_offset(least) && most.is_none_or(|most| is_offset(most) && least <= most)
+                // The words have room for no more.
+                matches!(self.x29, X29::Record(_))
+                    && is_offset(least)
+                    && most.is_none_or(|most| is_offset(most) && least <= most)
             }
             (CfaBase::Fp, StackPointer::OtherStack | StackPointer::Anywhere) => true,
         }
@@ -211,7 +351,7 @@ impl Frame {
     fn slot_is_valid(&self, location: Location) -> bool {
         match location {
             Location::Register => true,
-            Location::Slot(offset) => is_offset(offset) && offset >= ALIGN && self.covers(offset),
+            Location::Slot(offset) => is_offset(offset) && offset >= UNIT && self.covers(offset),
         }
     }
 
@@ -226,7 +366,7 @@ impl Frame {
                     && offset >= RECORD_BYTES
                     && self.covers(offset)
                     && (self.cfa.base == CfaBase::Sp || offset == self.cfa.offset)
-                    && (self.patch_site || self.is_own_record(offset))
+                    && (self.is_own_record(offset) || self.is_trampoline_record(offset))
             }
         }
     }
@@ -237,8 +377,19 @@ impl Frame {
         self.caller_fp == Location::Slot(offset)
             && match self.return_address {
                 Location::Register => true,
-                Location::Slot(saved) => saved.checked_add(ALIGN) == Some(offset),
+                Location::Slot(saved) => saved.checked_add(UNIT) == Some(offset),
             }
+    }
+
+    /// x29 of an ftrace trampoline is at its own record, beside its return address, or still
+    /// at the traced function's, which holds the caller's x29.
+    fn is_trampoline_record(&self, offset: u32) -> bool {
+        self.patch_site
+            && (self.is_beside_return(offset) || self.caller_fp == Location::Slot(offset))
+    }
+
+    fn is_beside_return(&self, offset: u32) -> bool {
+        self.return_address == Location::Slot(offset.wrapping_sub(UNIT))
     }
 
     /// Before `ftrace_caller` has stored a record, nothing is saved.
@@ -265,98 +416,131 @@ impl Frame {
         }
     }
 
-    fn encode(&self) -> RawRule {
-        let mut head = KIND_FRAME;
+    /// The words of this frame; `None` if they have no room for it. Whether its parts fit
+    /// each other is not looked at, but for what follows from others there.
+    #[must_use]
+    pub fn pack(&self) -> Option<RawRule> {
+        let (ra_flag, ra) = self.return_address.pack(bits::RA_SLOT);
+        let (fp_flag, fp) = self.caller_fp.pack(bits::FP_SLOT);
+        let mut head = bits::FRAME | ra_flag | fp_flag;
         if self.cfa.base == CfaBase::Fp {
-            head |= CFA_FP;
+            head |= bits::CFA_FP;
         }
-        let (ra_flag, ra) = self.return_address.encode(RA_SLOT);
-        let (fp_flag, fp) = self.caller_fp.encode(FP_SLOT);
-        let (x29, record) = match self.x29 {
-            X29::Other => (0, 0),
-            X29::Caller => (1, 0),
-            X29::Record(offset) => (2, offset),
+        let x29 = match self.x29 {
+            X29::Other => 0,
+            X29::Caller => 1,
+            X29::Record(offset) if self.patch_site && self.is_beside_return(offset) => 3,
+            X29::Record(_) => 2,
         };
-        let (sp, least, most) = self.sp.encode();
-        head |= ra_flag | fp_flag | (x29 << X29_SHIFT) | (sp << SP_SHIFT);
+        head |= x29 << bits::X29_SHIFT;
         let signed = match self.signed {
             None => 0,
             Some(false) => 1,
             Some(true) => 2,
         };
-        head |= signed << SIGNED_SHIFT;
+        head |= signed << bits::SIGNED_SHIFT;
         if self.patch_site {
-            head |= PATCH_SITE;
+            head |= bits::PATCH_SITE;
         }
-        [head, self.cfa.offset, ra, fp, record, least, most]
+        if self.left_by_return {
+            head |= bits::LEFT_BY_RETURN;
+        }
+        let (sp, low, high) = match self.sp {
+            StackPointer::Exact => (0, ra, fp),
+            StackPointer::Below { least, most: None } => (1 | NO_LIMIT_CODE, least, 0),
+            StackPointer::Below {
+                least,
+                most: Some(most),
+            } => (1, least, most),
+            StackPointer::OtherStack => (2, ra, fp),
+            StackPointer::Anywhere => (3, ra, fp),
+        };
+        head |= sp << bits::SP_SHIFT | units(self.cfa.offset)? << bits::CFA_SHIFT;
+        let numbers = units(low)? | units(high)? << bits::HIGH_SHIFT;
+        let raw = RawRule([head, numbers]);
+        (Self::unpack(raw.0).as_ref() == Some(self)).then_some(raw)
     }
 
-    fn decode([head, offset, ra, fp, record, least, most]: RawRule) -> Option<Self> {
-        let base = match head & CFA_FP {
+    fn unpack([head, numbers]: [u32; 2]) -> Option<Self> {
+        let base = match head & bits::CFA_FP {
             0 => CfaBase::Sp,
             _ => CfaBase::Fp,
         };
-        let x29 = match (head >> X29_SHIFT) & 3 {
+        let offset = from_units(head >> bits::CFA_SHIFT);
+        let (low, high) = (
+            from_units(numbers & 0xffff),
+            from_units(numbers >> bits::HIGH_SHIFT),
+        );
+        let (sp, ra, fp) = match (head >> bits::SP_SHIFT) & 3 {
+            0 => (StackPointer::Exact, low, high),
+            // The record is where the CFA comes from.
+            1 => {
+                let most = (head & bits::NO_LIMIT == 0).then_some(high);
+                let sp = StackPointer::Below { least: low, most };
+                (sp, offset.wrapping_sub(UNIT), offset)
+            }
+            2 => (StackPointer::OtherStack, low, high),
+            _ => (StackPointer::Anywhere, low, high),
+        };
+        let patch_site = head & bits::PATCH_SITE != 0;
+        let x29 = match (head >> bits::X29_SHIFT) & 3 {
             0 => X29::Other,
             1 => X29::Caller,
-            2 => X29::Record(record),
-            _ => return None,
-        };
-        let signed = match (head >> SIGNED_SHIFT) & 3 {
-            0 => None,
-            1 => Some(false),
-            2 => Some(true),
+            2 => X29::Record(fp),
+            _ if patch_site => X29::Record(ra.wrapping_add(UNIT)),
             _ => return None,
         };
         Some(Self {
             cfa: Cfa { base, offset },
-            sp: StackPointer::decode((head >> SP_SHIFT) & 3, least, most),
-            return_address: Location::decode(head & RA_SLOT, ra),
-            signed,
-            caller_fp: Location::decode(head & FP_SLOT, fp),
+            sp,
+            return_address: Location::unpack(head & bits::RA_SLOT, ra),
+            signed: signed_from(head),
+            caller_fp: Location::unpack(head & bits::FP_SLOT, fp),
             x29,
-            patch_site: head & PATCH_SITE != 0,
+            patch_site,
+            left_by_return: head & bits::LEFT_BY_RETURN != 0,
         })
     }
 }
 
-impl StackPointer {
-    fn encode(self) -> (u32, u32, u32) {
-        match self {
-            Self::Exact => (0, 0, 0),
-            Self::Below { least, most } => (1, least, most.unwrap_or(NO_LIMIT)),
-            Self::OtherStack => (2, 0, 0),
-            Self::Anywhere => (3, 0, 0),
-        }
-    }
+/// [`bits::NO_LIMIT`], as part of the code of [`StackPointer`].
+const NO_LIMIT_CODE: u32 = bits::NO_LIMIT >> bits::SP_SHIFT;
 
-    fn decode(kind: u32, least: u32, most: u32) -> Self {
-        match kind {
-            0 => Self::Exact,
-            1 => Self::Below {
-                least,
-                most: (most != NO_LIMIT).then_some(most),
-            },
-            2 => Self::OtherStack,
-            _ => Self::Anywhere,
-        }
+const fn signed_from(head: u32) -> Option<bool> {
+    match (head >> bits::SIGNED_SHIFT) & 3 {
+        1 => Some(false),
+        2 => Some(true),
+        _ => None,
     }
 }
 
 impl Location {
-    fn encode(self, flag: u32) -> (u32, u32) {
+    const fn pack(self, flag: u32) -> (u32, u32) {
         match self {
             Self::Register => (0, 0),
             Self::Slot(offset) => (flag, offset),
         }
     }
 
-    fn decode(flag: u32, offset: u32) -> Self {
+    const fn unpack(flag: u32, offset: u32) -> Self {
         match flag {
             0 => Self::Register,
             _ => Self::Slot(offset),
         }
     }
+}
+
+/// The offset in units, if it is one that a rule can hold.
+const fn units(offset: u32) -> Option<u32> {
+    match offset % UNIT == 0 && offset <= MAX_OFFSET {
+        true => Some(offset / UNIT),
+        false => None,
+    }
+}
+
+/// The offset in bytes of what came out of 16 bits.
+const fn from_units(units: u32) -> u32 {
+    units.wrapping_mul(UNIT)
 }
 
 impl Undescribed {
@@ -387,5 +571,5 @@ impl Undescribed {
 }
 
 pub(crate) const fn is_offset(offset: u32) -> bool {
-    offset < OFFSET_LIMIT && offset % ALIGN == 0
+    units(offset).is_some()
 }

@@ -80,7 +80,7 @@ impl Stacks {
 
 fn find<M: Machine>(machine: &M, address: u64, size: u64) -> Option<(usize, StackRange)> {
     (0..STACKS)
-        .zip(machine.stacks().iter().copied())
+        .map_while(|number| Some((number, machine.stack(number)?)))
         .find(|(_, stack)| stack.contains(address, size))
 }
 

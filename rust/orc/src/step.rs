@@ -12,17 +12,10 @@
 
 use crate::machine::{Kind, Machine, State};
 use crate::reason::Reason;
-use crate::rule::{CfaBase, Frame, Location, Rule, StackPointer, X29};
+use crate::rule::{
+    CfaBase, Frame, Location, RawRule, Rule, StackPointer, LEFT_BY_RETURN_BYTES, X29,
+};
 use crate::stacks::Stacks;
-
-/// What a step leads to.
-#[derive(Debug)]
-pub(crate) enum Next {
-    /// The caller.
-    Frame(State),
-    /// Nothing: this was the outermost frame of the task.
-    End,
-}
 
 /// `FRAME_META_TYPE_FINAL` of `asm/stacktrace/frame.h`.
 const META_FINAL: u64 = 1;
@@ -39,23 +32,92 @@ const PSTATE_MODE: u64 = 0x1f;
 /// The modes that the kernel runs in: EL1h, and EL2h with VHE.
 const KERNEL_MODES: [u64; 2] = [0x5, 0x9];
 
-/// Steps from `state` to its caller.
+/// Steps from `state` to its caller, in place; false at the end of the stack. `callee` is
+/// the PC of the frame before, or zero. What is in `state` after an error means nothing.
+#[inline(always)]
 pub(crate) fn step<M: Machine>(
     machine: &mut M,
     stacks: &mut Stacks,
-    state: &State,
-) -> Result<Next, Reason> {
-    let waits = matches!(state.kind, Kind::ReturnsTo | Kind::SwitchedOut);
-    let rule = match rule(machine, state) {
-        // Only a call can be seen by its record; where entry code was interrupted
-        // itself, the registers may be half saved.
-        Err(Reason::EntryText) if waits => {
-            check_call(machine, state, true)?;
-            return entry(machine, stacks, state);
-        }
-        rule => rule?,
+    state: &mut State,
+    callee: u64,
+) -> Result<bool, Reason> {
+    let site = call_site(machine, state)?;
+    let raw = match rule(machine, site.unwrap_or(state.pc)) {
+        Ok(raw) => raw,
+        Err(why) => return step_from_entry(machine, stacks, state, callee, why),
     };
-    check_call(machine, state, false)?;
+    if let Some(site) = site {
+        check_call(machine, site, callee, false)?;
+    }
+    if let Some((caller, signed)) = plain(machine, stacks, state, raw) {
+        machine.witness(caller.pc, caller.sp, signed)?;
+        *state = caller;
+    } else {
+        by_rule(machine, stacks, state, raw)?;
+    }
+    Ok(true)
+}
+
+/// The step of a plain frame, if nothing is wrong with it; and what the row says of the
+/// signature. What [`frame`] does, in short: all that it checks is checked here, and where
+/// a check fails, it says why.
+#[inline(always)]
+fn plain<M: Machine>(
+    machine: &mut M,
+    stacks: &Stacks,
+    state: &State,
+    raw: RawRule,
+) -> Option<(State, Option<bool>)> {
+    let frame = raw.plain()?;
+    if matches!(state.kind, Kind::Entered { .. }) {
+        return None;
+    }
+    let cfa = state.sp.checked_add(u64::from(frame.cfa))?;
+    let record = cfa.checked_sub(u64::from(frame.record))?;
+    // With the record between SP and the CFA, and these on the stack, all is.
+    let is_right = cfa % 16 == 0
+        && record == state.fp
+        && record % 8 == 0
+        && record >= state.sp
+        && u64::from(frame.record) >= RECORD_BYTES
+        && stacks.current().spans(state.sp, cfa);
+    if !is_right {
+        return None;
+    }
+    let [fp, pc] = machine.read_record(record)?;
+    Some((State::returns_to(pc, cfa, fp), frame.signed))
+}
+
+/// Where there is no row: only a call can be seen by its record; where entry code was
+/// interrupted itself, the registers may be half saved.
+#[inline(never)]
+fn step_from_entry<M: Machine>(
+    machine: &mut M,
+    stacks: &mut Stacks,
+    state: &mut State,
+    callee: u64,
+    why: Reason,
+) -> Result<bool, Reason> {
+    if why != Reason::EntryText || !matches!(state.kind, Kind::ReturnsTo | Kind::SwitchedOut) {
+        return Err(why);
+    }
+    if let Some(site) = call_site(machine, state)? {
+        check_call(machine, site, callee, true)?;
+    }
+    entry(machine, stacks, state)
+}
+
+/// The step by a rule of any kind.
+#[inline(never)]
+fn by_rule<M: Machine>(
+    machine: &mut M,
+    stacks: &mut Stacks,
+    state: &mut State,
+    raw: RawRule,
+) -> Result<(), Reason> {
+    let Some(Rule::Frame(rule)) = raw.unpack() else {
+        return Err(Reason::NoRow);
+    };
     match state.kind {
         Kind::Entered { .. } if !is_function_entry(machine, state, &rule) => {
             Err(Reason::PatchSiteNotEntry)
@@ -63,47 +125,118 @@ pub(crate) fn step<M: Machine>(
         _ if rule.patch_site && rule.caller_fp == Location::Register => {
             ftrace_caller_start(machine, stacks, state, &rule)
         }
-        _ if rule.patch_site && is_bpf_trampoline(machine, state) => {
-            bpf_trampoline(machine, stacks, state, &rule)
+        _ if rule.patch_site && machine.is_bpf_trampoline(at_call(state)) => {
+            callsite(machine, stacks, state, &rule).map(drop)
         }
         _ if rule.patch_site => ftrace_caller(machine, stacks, state, &rule),
-        _ if rule.x29 == X29::Caller && is_graph_return(machine, state) => {
+        _ if rule.x29 == X29::Caller && machine.is_graph_return(at_call(state)) => {
             graph_return(machine, stacks, state, &rule)
         }
         _ => frame(machine, stacks, state, &rule),
     }
-    .map(Next::Frame)
 }
 
 /// The address of the call that this frame waits for, if it waits for one.
-fn call_site<M: Machine>(machine: &M, state: &State) -> Option<u64> {
+#[inline(always)]
+fn call_site<M: Machine>(machine: &M, state: &State) -> Result<Option<u64>, Reason> {
     match state.kind {
-        Kind::Interrupted { .. } | Kind::Entered { .. } => None,
+        Kind::Interrupted { .. } | Kind::Entered { .. } => Ok(None),
         // Never run: no call comes before `ret_from_fork`.
-        Kind::SwitchedOut if state.sp == machine.task_regs() => None,
+        Kind::SwitchedOut if state.sp == machine.task_regs() => Ok(None),
         // It may be the last instruction of its function.
-        Kind::ReturnsTo | Kind::SwitchedOut => state.pc.checked_sub(4),
+        Kind::ReturnsTo | Kind::SwitchedOut => {
+            state.pc.checked_sub(4).map(Some).ok_or(Reason::NullPc)
+        }
     }
 }
 
-/// A return address comes after a call, and nothing else.
-fn check_call<M: Machine>(machine: &mut M, state: &State, is_entry: bool) -> Result<(), Reason> {
-    let Some(site) = call_site(machine, state) else {
-        return Ok(());
-    };
+/// An address in the function of this frame: that of its call, if it waits for one.
+const fn at_call(state: &State) -> u64 {
+    match state.kind {
+        Kind::Interrupted { .. } | Kind::Entered { .. } => state.pc,
+        Kind::ReturnsTo | Kind::SwitchedOut => state.pc.saturating_sub(4),
+    }
+}
+
+/// A return address comes after a call, and nothing else. Where the call says which
+/// function, the frame before is that one's.
+#[inline(always)]
+fn check_call<M: Machine>(
+    machine: &mut M,
+    site: u64,
+    callee: u64,
+    is_entry: bool,
+) -> Result<(), Reason> {
     match machine.instruction(site) {
+        Some(instruction) if is_direct_call(instruction) => {
+            check_callee(machine, call_target(site, instruction), callee)
+        }
         Some(instruction) if is_call(instruction) => Ok(()),
-        Some(RET_X10) if is_bpf_trampoline(machine, state) => check_bpf_call(machine, site),
+        Some(RET_X10) if machine.is_bpf_trampoline(site) => check_bpf_call(machine, site),
         // Where the boot CPU's idle task was entered from.
         None if is_entry => Ok(()),
         _ => Err(Reason::NoCall),
     }
 }
 
+/// Whether the frame before can be in the function at `entry`.
+#[inline(always)]
+fn check_callee<M: Machine>(machine: &mut M, entry: u64, callee: u64) -> Result<(), Reason> {
+    let is_in = callee.wrapping_sub(entry) < LEFT_BY_RETURN_BYTES;
+    if is_in || callee == 0 || !machine.is_left_by_return(entry) {
+        return Ok(());
+    }
+    check_stand_in(machine, entry, callee)
+}
+
+/// What runs at `callee` may be there in place of the function that was called: it stands in
+/// for it, as the function says, or was called by what does; or it returns for it.
+#[inline(never)]
+fn check_stand_in<M: Machine>(machine: &mut M, entry: u64, callee: u64) -> Result<(), Reason> {
+    match machine.is_graph_return(callee)
+        || is_patched(machine, entry)
+        || machine.is_stand_in(callee)
+    {
+        true => Ok(()),
+        false => Err(Reason::NotCallee),
+    }
+}
+
+/// Whether the function at `entry` calls ftrace first: `mov x9, x30; bl ftrace_caller`,
+/// perhaps after a landing pad. `ftrace_init_nop()` and `ftrace_make_call()` write that.
+fn is_patched<M: Machine>(machine: &mut M, entry: u64) -> bool {
+    let mut at = |offset| machine.instruction(entry.wrapping_add(offset));
+    match (at(0), at(4), at(8)) {
+        (Some(MOV_X9_X30), Some(call), _) | (_, Some(MOV_X9_X30), Some(call)) => {
+            is_direct_call(call)
+        }
+        _ => false,
+    }
+}
+
+/// `mov x9, x30`
+const MOV_X9_X30: u32 = 0xaa1e_03e9;
+
+/// Where a BL at `site` goes: C6.2 of the Arm ARM, 26 bits of words, with a sign.
+const fn call_target(site: u64, bl: u32) -> u64 {
+    // No `u64::from` in a const function; the cast widens.
+    #[allow(clippy::as_conversions, clippy::cast_lossless)]
+    let offset = (bl & 0x03ff_ffff) as u64;
+    let target = site.wrapping_add(offset.wrapping_mul(4));
+    match bl & 0x0200_0000 {
+        0 => target,
+        _ => target.wrapping_sub(1 << 28),
+    }
+}
+
+const fn is_direct_call(instruction: u32) -> bool {
+    instruction & 0xfc00_0000 == 0x9400_0000
+}
+
 /// Whether this is BL or BLR, with pointer authentication (BLRAA, BLRAAZ, BLRAB,
 /// BLRABZ) or without: C4.1.94 of the Arm ARM, branches that set x30.
 const fn is_call(instruction: u32) -> bool {
-    instruction & 0xfc00_0000 == 0x9400_0000
+    is_direct_call(instruction)
         || instruction & 0xffff_fc1f == 0xd63f_0000
         || instruction & 0xffff_f81f == 0xd63f_081f
         || instruction & 0xffff_f800 == 0xd73f_0800
@@ -124,30 +257,19 @@ fn check_bpf_call<M: Machine>(machine: &mut M, site: u64) -> Result<(), Reason> 
     }
 }
 
-fn is_bpf_trampoline<M: Machine>(machine: &mut M, state: &State) -> bool {
-    let pc = call_site(machine, state).unwrap_or(state.pc);
-    machine.is_bpf_trampoline(pc)
-}
-
 /// Whether ftrace may send a task here. `return_to_handler` starts as functions do, but
 /// is none.
 fn is_function_entry<M: Machine>(machine: &M, state: &State, rule: &Frame) -> bool {
-    *rule == Frame::ENTRY && !is_graph_return(machine, state)
+    rule.is_entry() && !machine.is_graph_return(at_call(state))
 }
 
-fn is_graph_return<M: Machine>(machine: &M, state: &State) -> bool {
-    machine.is_graph_return(call_site(machine, state).unwrap_or(state.pc))
-}
-
-/// The rule for this frame, or why there is none.
-fn rule<M: Machine>(machine: &mut M, state: &State) -> Result<Frame, Reason> {
-    let pc = match (state.kind, state.pc) {
-        (Kind::ReturnsTo | Kind::SwitchedOut, 0..4) => return Err(Reason::NullPc),
-        (_, pc) => call_site(machine, state).unwrap_or(pc),
-    };
-    match machine.rule(pc)? {
-        Rule::Frame(rule) => Ok(rule),
-        Rule::Unreliable(why) => Err(why.into()),
+/// The rule at this address, or why there is none.
+#[inline(always)]
+fn rule<M: Machine>(machine: &mut M, pc: u64) -> Result<RawRule, Reason> {
+    let raw = machine.rule(pc)?;
+    match raw.why_not() {
+        None => Ok(raw),
+        Some(why) => Err(why),
     }
 }
 
@@ -156,16 +278,21 @@ fn rule<M: Machine>(machine: &mut M, state: &State) -> Result<Frame, Reason> {
 /// It calls C with `struct pt_regs` at SP and x29 at the metadata record in it: this
 /// is what stands for the rows. No other code is taken for entry code, whatever is on
 /// the stack: a return address that was changed would be believed.
-fn entry<M: Machine>(machine: &mut M, stacks: &mut Stacks, state: &State) -> Result<Next, Reason> {
+/// False at the end of the stack.
+fn entry<M: Machine>(
+    machine: &mut M,
+    stacks: &mut Stacks,
+    state: &mut State,
+) -> Result<bool, Reason> {
     let Some(kind) = metadata_at(machine, stacks, state.fp)? else {
         return Err(Reason::EntryText);
     };
     let is_at_sp = state.sp.checked_add(M::REGS.stackframe) == Some(state.fp);
     match kind {
         // The walk is on the task's own stack then.
-        META_FINAL if is_at_sp && state.sp == machine.task_regs() => Ok(Next::End),
+        META_FINAL if is_at_sp && state.sp == machine.task_regs() => Ok(false),
         META_FINAL => Err(Reason::FinalMisplaced),
-        META_PT_REGS if is_at_sp => saved_regs(machine, stacks, state.sp).map(Next::Frame),
+        META_PT_REGS if is_at_sp => saved_regs(machine, stacks, state).map(|()| true),
         META_PT_REGS => Err(Reason::RegsMisplaced),
         _ if is_at_sp => Err(Reason::UnknownRecord),
         _ => Err(Reason::EntryText),
@@ -194,8 +321,9 @@ fn metadata_at<M: Machine>(
 fn saved_regs<M: Machine>(
     machine: &mut M,
     stacks: &mut Stacks,
-    regs: u64,
-) -> Result<State, Reason> {
+    state: &mut State,
+) -> Result<(), Reason> {
+    let regs = state.sp;
     if !stacks.current().contains(regs, M::REGS.size) {
         return Err(Reason::RegsMisplaced);
     }
@@ -213,7 +341,8 @@ fn saved_regs<M: Machine>(
         return Err(Reason::RegsNotKernel);
     }
     check_saved_sp(machine, stacks, regs, sp)?;
-    Ok(State::interrupted(pc, sp, fp, lr).with_x9(x9))
+    *state = State::interrupted(pc, sp, fp, lr).with_x9(x9);
+    Ok(())
 }
 
 /// SP before an exception is just above the registers saved there.
@@ -242,12 +371,13 @@ fn check_saved_sp<M: Machine>(
 }
 
 /// Applies a row.
+#[inline(never)]
 fn frame<M: Machine>(
     machine: &mut M,
     stacks: &mut Stacks,
-    state: &State,
+    state: &mut State,
     rule: &Frame,
-) -> Result<State, Reason> {
+) -> Result<(), Reason> {
     let cfa = cfa(state, rule)?;
     let frame = Bounds {
         floor: enter(machine, stacks, state, rule, cfa)?,
@@ -273,7 +403,8 @@ fn frame<M: Machine>(
         return Err(Reason::FpMismatch);
     }
     machine.witness(pc, cfa, rule.signed)?;
-    Ok(State::returns_to(pc, cfa, fp))
+    *state = State::returns_to(pc, cfa, fp);
+    Ok(())
 }
 
 fn cfa(state: &State, rule: &Frame) -> Result<u64, Reason> {
@@ -368,41 +499,40 @@ impl Bounds {
 fn ftrace_caller<M: Machine>(
     machine: &mut M,
     stacks: &mut Stacks,
-    state: &State,
+    state: &mut State,
     rule: &Frame,
-) -> Result<State, Reason> {
-    let Callsite {
-        cfa,
-        record,
-        fp,
-        lr,
-        ..
-    } = callsite(machine, stacks, state, rule)?;
-    let regs = read_ftrace_regs(machine, stacks, state)?;
-    let lies = record.checked_sub(RECORD_BYTES) != state.sp.checked_add(M::FTRACE_REGS.size);
-    if lies || regs.sp != cfa || regs.fp != fp {
+) -> Result<(), Reason> {
+    let regs = state.sp;
+    let lr = callsite(machine, stacks, state, rule)?;
+    let mut read = |offset: u64| {
+        let address = regs.checked_add(offset);
+        stacks.read(machine, address.ok_or(Reason::SlotOutsideFrame)?)
+    };
+    let records = state.sp.checked_sub(2 * RECORD_BYTES);
+    let lies = records != regs.checked_add(M::FTRACE_REGS.size);
+    if lies || read(M::FTRACE_REGS.sp)? != state.sp || read(M::FTRACE_REGS.fp)? != state.fp {
         return Err(Reason::FtraceRegsMismatch);
     }
-    if regs.direct_tramp != 0 {
-        return Err(Reason::DirectCall);
+    if let Some(offset) = M::FTRACE_REGS.direct_tramp {
+        if read(offset)? != 0 {
+            return Err(Reason::DirectCall);
+        }
     }
-    if regs.lr == lr {
-        machine.pass_entered(lr, fp);
-    } else if machine.recover(regs.lr, fp)? != lr {
+    let (pc, returns_to) = (read(M::FTRACE_REGS.pc)?, read(M::FTRACE_REGS.lr)?);
+    if returns_to == lr {
+        machine.pass_entered(lr, state.fp);
+    } else if machine.recover(returns_to, state.fp)? != lr {
         return Err(Reason::FtraceRegsMismatch);
     }
     // ftrace_override_function_with_return(): the function is not executed.
-    if regs.pc == regs.lr {
+    if pc == returns_to {
         // As the call has left it in x30.
-        machine.witness(lr, cfa, Some(false))?;
-        return Ok(State::returns_to(lr, cfa, fp));
+        machine.witness(lr, state.sp, Some(false))?;
+        *state = State::returns_to(lr, state.sp, state.fp);
+        return Ok(());
     }
-    Ok(State {
-        pc: regs.pc,
-        kind: Kind::Entered { lr },
-        sp: cfa,
-        fp,
-    })
+    state.pc = pc;
+    Ok(())
 }
 
 /// Whether this is CBNZ of a 64-bit register: compare and branch, C4.1 of the Arm ARM.
@@ -418,9 +548,9 @@ const fn is_cbnz(instruction: u32) -> bool {
 fn ftrace_caller_start<M: Machine>(
     machine: &mut M,
     stacks: &mut Stacks,
-    state: &State,
+    state: &mut State,
     rule: &Frame,
-) -> Result<State, Reason> {
+) -> Result<(), Reason> {
     let Kind::Interrupted { x9: lr, .. } = state.kind else {
         return Err(Reason::ReturnAddressLost);
     };
@@ -428,10 +558,9 @@ fn ftrace_caller_start<M: Machine>(
     if M::FTRACE_REGS.direct_tramp.is_some() && is_cbnz(next) {
         return Err(Reason::DirectCall);
     }
-    Ok(State {
-        kind: Kind::Entered { lr },
-        ..frame(machine, stacks, state, rule)?
-    })
+    frame(machine, stacks, state, rule)?;
+    state.kind = Kind::Entered { lr };
+    Ok(())
 }
 
 /// Steps from `return_to_handler` to the caller of the function that has returned to it.
@@ -441,87 +570,56 @@ fn ftrace_caller_start<M: Machine>(
 fn graph_return<M: Machine>(
     machine: &mut M,
     stacks: &mut Stacks,
-    state: &State,
+    state: &mut State,
     rule: &Frame,
-) -> Result<State, Reason> {
-    let caller = frame(machine, stacks, state, rule)?;
-    machine.pass_entered(caller.pc, caller.fp);
-    Ok(caller)
+) -> Result<(), Reason> {
+    frame(machine, stacks, state, rule)?;
+    machine.pass_entered(state.pc, state.fp);
+    Ok(())
 }
 
-/// Steps from a BPF trampoline to the function whose entry has called it.
+/// Steps from a trampoline that was called from a function's entry to that function, as it
+/// was entered. Gives its return address.
 ///
-/// `prepare_trampoline()` makes the two records that `ftrace_caller` makes. What was to
-/// be changed by tracers or live patches has been, before the trampoline was called.
-fn bpf_trampoline<M: Machine>(
-    machine: &mut M,
-    stacks: &mut Stacks,
-    state: &State,
-    rule: &Frame,
-) -> Result<State, Reason> {
-    let Callsite {
-        pc, cfa, fp, lr, ..
-    } = callsite(machine, stacks, state, rule)?;
-    Ok(State {
-        pc,
-        kind: Kind::Entered { lr },
-        sp: cfa,
-        fp,
-    })
-}
-
-/// What a trampoline that was called from a function's entry says of that function.
-struct Callsite {
-    /// Where it returns to.
-    pc: u64,
-    /// SP there.
-    cfa: u64,
-    /// The address of the record that stands for the function.
-    record: u64,
-    /// x29 and x30 in that record.
-    fp: u64,
-    lr: u64,
-}
-
-/// Applies the row of such a trampoline.
+/// `prepare_trampoline()` of BPF makes the two records that `ftrace_caller` makes, and goes
+/// on where its frame says: what was to be changed by tracers or live patches has been,
+/// before the trampoline was called.
+#[inline(never)]
 fn callsite<M: Machine>(
     machine: &mut M,
     stacks: &mut Stacks,
-    state: &State,
+    state: &mut State,
     rule: &Frame,
-) -> Result<Callsite, Reason> {
-    let caller = frame(machine, stacks, state, rule)?;
-    let cfa = caller.sp;
-    let record = cfa
+) -> Result<u64, Reason> {
+    let own = state.fp;
+    frame(machine, stacks, state, rule)?;
+    let record = state
+        .sp
         .checked_sub(RECORD_BYTES)
         .ok_or(Reason::SlotOutsideFrame)?;
     let fp = stacks.read(machine, record)?;
     let lr = stacks.read(machine, record.saturating_add(8))?;
     // The row gives either x29 at the callsite or the next record in the chain.
-    if caller.fp != fp && caller.fp != record {
+    if state.fp != fp && state.fp != record {
         return Err(Reason::FpMismatch);
     }
-    check_synthetic_record(machine, stacks, state, rule, record)?;
-    Ok(Callsite {
-        pc: caller.pc,
-        cfa,
-        record,
-        fp,
-        lr,
-    })
+    check_synthetic_record(machine, stacks, own, rule, record)?;
+    state.fp = fp;
+    state.kind = Kind::Entered { lr };
+    Ok(lr)
 }
 
-/// The records that such a trampoline makes, its own and that of the traced
-/// function, are a chain.
+/// The records that such a trampoline makes, its own, which x29 is at, and that of the
+/// traced function, are a chain.
 fn check_synthetic_record<M: Machine>(
     machine: &mut M,
     stacks: &Stacks,
-    state: &State,
+    fp: u64,
     rule: &Frame,
     record: u64,
 ) -> Result<(), Reason> {
     match rule.x29 {
-        X29::Record(_) if state.fp != record => match stacks.read(machine, state.fp)? == record {
+        X29::Record(_) if fp != record => match stacks.read(machine, fp)? == record {
             true => Ok(()),
             false => Err(Reason::FpMismatch),
         },
@@ -529,33 +627,5 @@ fn check_synthetic_record<M: Machine>(
     }
 }
 
-/// What is used of `struct __arch_ftrace_regs`.
-struct SavedFtraceRegs {
-    direct_tramp: u64,
-    fp: u64,
-    lr: u64,
-    sp: u64,
-    pc: u64,
-}
-
-/// The registers that `ftrace_caller` has saved at SP.
-fn read_ftrace_regs<M: Machine>(
-    machine: &mut M,
-    stacks: &Stacks,
-    state: &State,
-) -> Result<SavedFtraceRegs, Reason> {
-    let mut read = |offset: u64| {
-        let address = state.sp.checked_add(offset);
-        stacks.read(machine, address.ok_or(Reason::SlotOutsideFrame)?)
-    };
-    Ok(SavedFtraceRegs {
-        direct_tramp: match M::FTRACE_REGS.direct_tramp {
-            Some(offset) => read(offset)?,
-            None => 0,
-        },
-        fp: read(M::FTRACE_REGS.fp)?,
-        lr: read(M::FTRACE_REGS.lr)?,
-        sp: read(M::FTRACE_REGS.sp)?,
-        pc: read(M::FTRACE_REGS.pc)?,
-    })
-}
+#[cfg(test)]
+mod tests;

@@ -6,24 +6,30 @@
 //! module. [`Table::accepted`] opens the same bytes again for a walk, in constant
 //! time. A lookup is total whatever the bytes are.
 
-use crate::format::{self, Header, HeaderError, Layout, BLOCK_INSTRUCTIONS, INSTRUCTION_BYTES};
+use crate::format::{
+    self, Header, HeaderError, Layout, Sizes, BLOCK_INSTRUCTIONS, ESCAPE, INSTRUCTION_BYTES,
+    KEY_SHIFT,
+};
 use crate::rule::{RawRule, Rule};
 
 use core::fmt;
 
 /// A table of rows for one text section.
 ///
+/// Small, as a walk keeps it on its stack: where the parts start, and all words in one.
+///
 /// # Invariants
 ///
-/// The four parts have the sizes that the header gives. After [`Table::new`] the
-/// index and the keys are sorted too, and all rule numbers and rules are valid.
+/// The parts lie one behind the other, and all in `words`, the rows up to its end. After
+/// [`Table::new`] the index and the keys are sorted too, and all rule numbers and rules
+/// are valid.
 #[derive(Clone, Copy, Debug)]
 pub struct Table<'a> {
-    index: &'a [u8],
-    rules: &'a [u8],
-    row_rules: &'a [u8],
-    row_keys: &'a [u8],
-    header: Header,
+    words: &'a [u32],
+    text_bytes: u32,
+    rules: u32,
+    escapes: u32,
+    rows: u32,
 }
 
 /// Why a table is not used.
@@ -51,6 +57,8 @@ pub enum TableError {
     Order,
     /// A row has a rule number that no rule has.
     RuleNumber,
+    /// The escapes are not those of the rows that have one.
+    Escape,
     /// A rule is malformed or contradicts itself.
     Rule,
 }
@@ -71,6 +79,7 @@ impl TableError {
             Self::Index => "bad block index",
             Self::Order => "rows not sorted",
             Self::RuleNumber => "rule number out of range",
+            Self::Escape => "bad escape",
             Self::Rule => "bad rule",
         }
     }
@@ -94,46 +103,54 @@ impl From<HeaderError> for TableError {
 }
 
 impl<'a> Table<'a> {
-    /// Checks all of a table: every byte of it, and that it describes the text of
+    /// Checks all of a table: every word of it, and that it describes the text of
     /// the build with this build-id.
     ///
     /// # Errors
     ///
     /// The first [`TableError`] found; the table must not be used then.
     pub fn new(
-        bytes: &'a [u8],
+        words: &'a [u32],
         build_id: &[u8; format::BUILD_ID_BYTES],
     ) -> Result<Self, TableError> {
-        let table = Self::open(bytes)?;
-        if format::checksum(bytes) != table.header.checksum {
+        let header = Header::decode(words)?;
+        let table = Self::open(words).ok_or(TableError::Size)?;
+        if format::checksum(words) != header.checksum {
             return Err(TableError::Checksum);
         }
-        if table.header.build_id != *build_id {
+        if header.build_id != *build_id {
             return Err(TableError::BuildId);
         }
-        if bytes.get(table.end()..).is_none_or(any_set) {
-            return Err(TableError::Reserved);
-        }
-        table.check_rules()?;
-        table.check_index()?;
-        table.check_rows()?;
+        table.check_rules(&header)?;
+        table.check_rows(&header)?;
+        table.check_escapes(&header)?;
         Ok(table)
     }
 
     /// Opens a table that [`Table::new`] has accepted before, in constant time.
     ///
-    /// `None` when the header can't be one of a table. Other bytes than those of
+    /// `None` when the header can't be one of a table. Other words than those of
     /// an accepted table give lookups without meaning, but no panic.
     #[must_use]
     #[inline]
-    pub fn accepted(bytes: &'a [u8]) -> Option<Self> {
-        Self::open(bytes).ok()
+    pub fn accepted(words: &'a [u32]) -> Option<Self> {
+        Self::open(words)
     }
 
     /// The header of this table.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Header::decode`]; none for an accepted table.
+    pub fn header(&self) -> Result<Header, HeaderError> {
+        Header::decode(self.words)
+    }
+
+    /// Size of the described text, in bytes.
     #[must_use]
-    pub const fn header(&self) -> &Header {
-        &self.header
+    #[inline(always)]
+    pub const fn text_bytes(&self) -> u32 {
+        self.text_bytes
     }
 
     /// The rule at this offset in the text, in bytes.
@@ -143,195 +160,227 @@ impl<'a> Table<'a> {
     #[must_use]
     #[inline]
     pub fn lookup(&self, offset: u32) -> Option<Rule> {
-        if offset >= self.header.text_bytes || offset % INSTRUCTION_BYTES != 0 {
+        self.find(offset)?.unpack()
+    }
+
+    /// The same, as the words in the table.
+    #[must_use]
+    #[inline(always)]
+    pub fn find(&self, offset: u32) -> Option<RawRule> {
+        if offset >= self.text_bytes || offset % INSTRUCTION_BYTES != 0 {
             return None;
         }
         let instruction = offset / INSTRUCTION_BYTES;
-        let block = usize::try_from(instruction / BLOCK_INSTRUCTIONS).ok()?;
-        let key = u8::try_from(instruction % BLOCK_INSTRUCTIONS).ok()?;
-        let first = self.block_start(block)?;
-        let end = self.block_start(block.checked_add(1)?)?;
-        let keys = self.row_keys.get(first..end)?;
-        // Rows of this block that start at or before the offset; when there is
-        // none, the last row before the block still holds.
-        let started = count_up_to(keys, key);
-        let row = first.checked_add(started)?.checked_sub(1)?;
-        Rule::decode_checked(self.raw_rule(self.row_rule(row)?)?)
+        let (first, end) = self.block(instruction / BLOCK_INSTRUCTIONS)?;
+        // The largest row at this instruction, whatever its rule.
+        let last = (instruction % BLOCK_INSTRUCTIONS) << KEY_SHIFT | ESCAPE;
+        let (mut low, mut high) = (first, end);
+        // Rows below `low` start at or before the offset, those from `high` on behind it.
+        while low < high {
+            let middle = low.wrapping_add(high.wrapping_sub(low) / 2);
+            if self.row(middle)? <= last {
+                low = middle.wrapping_add(1);
+            } else {
+                high = middle;
+            }
+        }
+        // Where none starts in this block before it, the last row before the block holds.
+        let row = low.checked_sub(1)?;
+        let number = self.row(row)? & ESCAPE;
+        if number == ESCAPE {
+            return self.rule(self.escaped(row)?);
+        }
+        self.rule(number)
     }
 
     /// The rows in order: the offset where each starts, in bytes, and its rule.
     ///
     /// Stops at the first row that is malformed, which an accepted table has not.
     pub fn rows(&self) -> impl Iterator<Item = (u32, Rule)> + '_ {
-        self.row_heads()
-            .map_while(|(offset, number)| Some((offset?, self.rule(number?)?)))
+        let mut escapes = self.escapes();
+        self.row_heads().map_while(move |head| {
+            let (_, offset, number) = head?;
+            let number = match number {
+                ESCAPE => escapes.next()?.1,
+                number => number,
+            };
+            Some((offset, Rule::decode(self.rule(number)?)?))
+        })
     }
 
     /// The sizes agree; nothing behind the header has been looked at.
     #[inline]
-    fn open(bytes: &'a [u8]) -> Result<Self, TableError> {
-        let header = Header::decode(bytes)?;
-        Self::split(bytes, header).ok_or(TableError::Size)
-    }
-
-    #[inline]
-    fn split(bytes: &'a [u8], header: Header) -> Option<Self> {
-        let layout = Layout::new(header.rows, header.blocks, header.rules)?;
-        let sizes_agree = usize::try_from(header.total_bytes).ok()? == layout.total
-            && bytes.len() == layout.total
-            && header.blocks == format::blocks(header.text_bytes);
-        if !sizes_agree {
-            return None;
-        }
-        // INVARIANT: the layout is computed from the header's counts.
-        Some(Self {
-            index: bytes.get(layout.index..layout.rules)?,
-            rules: bytes.get(layout.rules..layout.row_rules)?,
-            row_rules: bytes.get(layout.row_rules..layout.row_keys)?,
-            row_keys: bytes.get(layout.row_keys..layout.padding)?,
-            header,
+    fn open(words: &'a [u32]) -> Option<Self> {
+        let sizes = Sizes::decode(words)?;
+        let layout = Layout::new(sizes.rows, sizes.blocks, sizes.rules, sizes.escapes)?;
+        let sizes_agree = sizes.total_words == layout.total
+            && usize::try_from(layout.total).ok()? == words.len()
+            && sizes.blocks == format::blocks(sizes.text_bytes);
+        // INVARIANT: the layout is computed from the header's counts, and ends where the
+        // words do.
+        sizes_agree.then_some(Self {
+            words,
+            text_bytes: sizes.text_bytes,
+            rules: layout.rules,
+            escapes: layout.escapes,
+            rows: layout.rows,
         })
     }
 
-    /// Where the padding starts, in bytes from the start of the table.
-    fn end(&self) -> usize {
-        [self.index, self.rules, self.row_rules, self.row_keys]
-            .iter()
-            .fold(format::HEADER_BYTES, |end, part| {
-                end.saturating_add(part.len())
-            })
-    }
-
     /// Every rule is one that a function can be in.
-    fn check_rules(&self) -> Result<(), TableError> {
-        for number in 0..self.header.rules {
-            let number = u16::try_from(number).map_err(|_| TableError::Rule)?;
-            self.rule(number).ok_or(TableError::Rule)?;
+    fn check_rules(&self, header: &Header) -> Result<(), TableError> {
+        if header.rules > format::MAX_RULES {
+            return Err(TableError::Rule);
+        }
+        for number in 0..header.rules {
+            self.rule(number)
+                .and_then(Rule::decode)
+                .ok_or(TableError::Rule)?;
         }
         Ok(())
     }
 
-    /// The index starts at row 0, never goes down, and ends at the last row.
-    fn check_index(&self) -> Result<(), TableError> {
-        let starts = self.index.chunks_exact(4);
-        let mut last = 0;
-        for start in starts {
-            let start = format::read_u32(start, 0).ok_or(TableError::Index)?;
-            if start < last {
+    /// The index starts at row 0, never goes down, and ends at the last row. Rows ascend
+    /// strictly, from the first instruction, and lie in the text.
+    fn check_rows(&self, header: &Header) -> Result<(), TableError> {
+        let mut next = 0;
+        for block in 0..header.blocks {
+            let (first, end) = self.block(block).ok_or(TableError::Index)?;
+            if first != next || end < first || end > header.rows {
                 return Err(TableError::Index);
             }
-            last = start;
+            self.check_block(header, block, first, end)?;
+            next = end;
         }
-        if self.block_start(0) != Some(0) || last != self.header.rows {
+        if next != header.rows {
             return Err(TableError::Index);
+        }
+        // A half that is left.
+        if header.rows % 2 != 0 && self.row(header.rows) != Some(0) {
+            return Err(TableError::Reserved);
         }
         Ok(())
     }
 
-    /// Rows ascend strictly, from the first instruction, and lie in the text.
-    fn check_rows(&self) -> Result<(), TableError> {
-        let mut previous: Option<u32> = None;
-        for (offset, number) in self.row_heads() {
-            let offset = offset.ok_or(TableError::Index)?;
-            if previous.is_none() && offset != 0 {
+    fn check_block(
+        &self,
+        header: &Header,
+        block: u32,
+        first: u32,
+        end: u32,
+    ) -> Result<(), TableError> {
+        let mut least = 0;
+        for row in first..end {
+            let head = self.row(row).ok_or(TableError::Index)?;
+            let key = head >> KEY_SHIFT;
+            if row == 0 && (block != 0 || key != 0) {
                 return Err(TableError::FirstRow);
             }
-            if offset >= self.header.text_bytes || previous.is_some_and(|last| offset <= last) {
+            if key < least || self.start(block, key) >= header.text_bytes {
                 return Err(TableError::Order);
             }
-            if number.is_none_or(|number| u32::from(number) >= self.header.rules) {
+            let number = head & ESCAPE;
+            if number != ESCAPE && number >= header.rules {
                 return Err(TableError::RuleNumber);
             }
-            previous = Some(offset);
+            least = key.wrapping_add(1);
         }
         // Text without a row would have a lookup without an answer.
-        if previous.is_none() && self.header.text_bytes != 0 {
+        if block == 0 && first == end {
             return Err(TableError::FirstRow);
         }
         Ok(())
     }
 
-    /// Offset and rule number of each row; both are there in a sound table.
-    fn row_heads(&self) -> impl Iterator<Item = (Option<u32>, Option<u16>)> + '_ {
-        let mut block = 0_usize;
-        (0..self.row_keys.len()).map(move |row| {
-            while self
-                .block_start(block.saturating_add(1))
-                .is_some_and(|end| end <= row)
-            {
-                block = block.saturating_add(1);
+    /// Each row that has an escape, and no other, is among them, in order.
+    fn check_escapes(&self, header: &Header) -> Result<(), TableError> {
+        let mut escapes = self.escapes();
+        for row in 0..header.rows {
+            if self.row(row).is_none_or(|head| head & ESCAPE != ESCAPE) {
+                continue;
             }
-            (self.row_offset(block, row), self.row_rule(row))
+            let (escaped, number) = escapes.next().ok_or(TableError::Escape)?;
+            if escaped != row || number < ESCAPE || number >= header.rules {
+                return Err(TableError::Escape);
+            }
+        }
+        match escapes.next() {
+            Some(_) => Err(TableError::Escape),
+            None => Ok(()),
+        }
+    }
+
+    /// Number, offset and rule number of each row; all are there in a sound table.
+    fn row_heads(&self) -> impl Iterator<Item = Option<(u32, u32, u32)>> + '_ {
+        let blocks = format::blocks(self.text_bytes);
+        (0..blocks).flat_map(move |block| {
+            let (first, end) = self.block(block).unwrap_or_default();
+            (first..end).map(move |row| {
+                let head = self.row(row)?;
+                Some((row, self.start(block, head >> KEY_SHIFT), head & ESCAPE))
+            })
         })
     }
 
-    /// The first row of a block, or the number of rows after the last block.
-    #[inline]
-    fn block_start(&self, block: usize) -> Option<usize> {
-        let start = format::read_u32(self.index, block.checked_mul(4)?)?;
-        usize::try_from(start).ok()
+    /// The first row of a block, and of the next.
+    #[inline(always)]
+    fn block(&self, block: u32) -> Option<(u32, u32)> {
+        let index = u32::try_from(format::HEADER_WORDS).ok()?;
+        let at = index.wrapping_add(block);
+        Some((self.word(at)?, self.word(at.wrapping_add(1))?))
     }
 
     /// Where a row of this block starts, in bytes from the start of the text.
-    fn row_offset(&self, block: usize, row: usize) -> Option<u32> {
-        let key = u32::from(*self.row_keys.get(row)?);
-        let first = u32::try_from(block).ok()?.checked_mul(BLOCK_INSTRUCTIONS)?;
-        first.checked_add(key)?.checked_mul(INSTRUCTION_BYTES)
+    const fn start(&self, block: u32, key: u32) -> u32 {
+        block
+            .wrapping_mul(BLOCK_INSTRUCTIONS)
+            .wrapping_add(key)
+            .wrapping_mul(INSTRUCTION_BYTES)
     }
 
-    /// The rule number of a row.
-    #[inline]
-    fn row_rule(&self, row: usize) -> Option<u16> {
-        format::read_u16(self.row_rules, row.checked_mul(2)?)
+    /// The 16 bits of a row.
+    #[inline(always)]
+    fn row(&self, row: u32) -> Option<u32> {
+        let word = self.word(self.rows.wrapping_add(row / 2))?;
+        // The shift is that by 0 or 16: bits above the fifth do not count.
+        Some(word.wrapping_shr(row.wrapping_mul(16)) & 0xffff)
     }
 
-    /// The rule with this number, if it is one that a function can be in.
-    fn rule(&self, number: u16) -> Option<Rule> {
-        Rule::decode(self.raw_rule(number)?)
+    /// The rule with this number.
+    #[inline(always)]
+    fn rule(&self, number: u32) -> Option<RawRule> {
+        let at = self.rules.wrapping_add(number.wrapping_mul(2));
+        Some(RawRule::new([
+            self.word(at)?,
+            self.word(at.wrapping_add(1))?,
+        ]))
     }
 
-    #[inline]
-    fn raw_rule(&self, number: u16) -> Option<RawRule> {
-        let start = usize::from(number).checked_mul(format::RULE_BYTES)?;
-        let end = start.checked_add(format::RULE_BYTES)?;
-        let words = self.rules.get(start..end)?;
-        let mut raw = RawRule::default();
-        for (value, word) in raw.iter_mut().zip(words.chunks_exact(4)) {
-            *value = format::read_u32(word, 0)?;
-        }
-        Some(raw)
+    /// Row and rule number of each escape.
+    fn escapes(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let pairs = (self.escapes..self.rows).step_by(format::ESCAPE_WORDS);
+        pairs.map_while(|at| Some((self.word(at)?, self.word(at.wrapping_add(1))?)))
     }
-}
 
-/// The rule at this offset by a table that [`Table::new`] has accepted before.
-///
-/// As [`Table::accepted`] and [`Table::lookup`]. Not inlined, so that the open table is on the
-/// stack for no longer than this.
-#[inline(never)]
-#[must_use]
-pub fn lookup_accepted(bytes: &[u8], offset: u32) -> Option<Rule> {
-    Table::accepted(bytes)?.lookup(offset)
-}
-
-fn any_set(bytes: &[u8]) -> bool {
-    bytes.iter().any(|byte| *byte != 0)
-}
-
-/// How many of these keys, which go up, are `key` or less.
-///
-/// As `partition_point()` of `core`, in which Rust 1.85 has an addition that panics
-/// where overflow is checked for.
-fn count_up_to(mut keys: &[u8], key: u8) -> usize {
-    let mut counted = 0_usize;
-    while let Some((low, high)) = keys.split_at_checked(keys.len() / 2) {
-        keys = match high.split_first() {
-            Some((middle, high)) if *middle <= key => {
-                counted = counted.saturating_add(low.len()).saturating_add(1);
-                high
+    /// The number of the rule of a row that has an escape.
+    #[inline(never)]
+    fn escaped(&self, row: u32) -> Option<u32> {
+        let at = |number: u32| self.escapes.wrapping_add(number.wrapping_mul(2));
+        let (mut low, mut high) = (0, self.rows.wrapping_sub(self.escapes) / 2);
+        while low < high {
+            let middle = low.wrapping_add(high.wrapping_sub(low) / 2);
+            if self.word(at(middle))? < row {
+                low = middle.wrapping_add(1);
+            } else {
+                high = middle;
             }
-            Some(_) => low,
-            None => break,
-        };
+        }
+        (self.word(at(low))? == row).then_some(())?;
+        self.word(at(low).wrapping_add(1))
     }
-    counted
+
+    #[inline(always)]
+    fn word(&self, at: u32) -> Option<u32> {
+        self.words.get(usize::try_from(at).ok()?).copied()
+    }
 }

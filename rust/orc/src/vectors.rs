@@ -22,7 +22,7 @@ mod witness;
 
 use crate::machine::{FtraceRegs, Machine, RegsLayout, StackRange, State};
 use crate::reason::{Reason, Verdict};
-use crate::rule::Rule;
+use crate::rule::RawRule;
 use crate::shadow::Cursor;
 use crate::walk::walk;
 
@@ -194,8 +194,8 @@ impl Machine for Synthetic {
     const REGS: RegsLayout = RegsLayout::LINUX_7_3;
     const FTRACE_REGS: FtraceRegs = FtraceRegs::LINUX_7_3;
 
-    fn rule(&mut self, pc: u64) -> Result<Rule, Reason> {
-        text::rule(pc)
+    fn rule(&mut self, pc: u64) -> Result<RawRule, Reason> {
+        text::raw_rule(pc)
     }
 
     fn instruction(&mut self, pc: u64) -> Option<u32> {
@@ -208,6 +208,14 @@ impl Machine for Synthetic {
 
     fn is_graph_return(&self, pc: u64) -> bool {
         (text::RETURN_TO_HANDLER..text::KRETPROBE).contains(&pc)
+    }
+
+    fn is_left_by_return(&mut self, entry: u64) -> bool {
+        text::raw_rule(entry).is_ok_and(RawRule::is_left_by_return)
+    }
+
+    fn is_stand_in(&mut self, pc: u64) -> bool {
+        pc & !0xff == text::STAND_IN
     }
 
     fn read(&mut self, address: u64) -> Option<u64> {
@@ -223,8 +231,8 @@ impl Machine for Synthetic {
         Some(found.next().map_or(POISON, |word| word.1))
     }
 
-    fn stacks(&self) -> &[StackRange] {
-        self.vector.stacks
+    fn stack(&self, number: usize) -> Option<StackRange> {
+        self.vector.stacks.get(number).copied()
     }
 
     fn task_regs(&self) -> u64 {

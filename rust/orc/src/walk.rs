@@ -8,7 +8,7 @@
 use crate::machine::{Kind, Machine, State};
 use crate::reason::{Reason, Verdict};
 use crate::stacks::Stacks;
-use crate::step::{step, Next};
+use crate::step::step;
 
 /// A function graph return may hide a kretprobe's, or the other way round; two for each
 /// of the functions that have reached each other by their last jump, or by a live patch.
@@ -53,6 +53,8 @@ where
 pub struct Steps {
     state: State,
     stacks: Stacks,
+    /// The PC of the frame before, or zero.
+    callee: u64,
 }
 
 impl Steps {
@@ -64,6 +66,7 @@ impl Steps {
     pub fn start<M: Machine>(machine: &M, start: State) -> Result<Self, Reason> {
         Ok(Self {
             state: start,
+            callee: 0,
             stacks: Stacks::starting_at(machine, start.sp)?,
         })
     }
@@ -79,6 +82,7 @@ impl Steps {
     /// # Errors
     ///
     /// Why that is not known.
+    #[inline(always)]
     pub fn settle<M: Machine>(&mut self, machine: &mut M) -> Result<(), Reason> {
         settle(machine, &mut self.state)
     }
@@ -88,14 +92,20 @@ impl Steps {
     /// # Errors
     ///
     /// Why the caller is not known, or the end not believed.
+    #[inline(always)]
     pub fn next<M: Machine>(&mut self, machine: &mut M) -> Result<bool, Reason> {
-        match step(machine, &mut self.stacks, &self.state)? {
-            Next::Frame(caller) => {
-                self.state = caller;
-                Ok(true)
+        let pc = self.state.pc;
+        let result = step(machine, &mut self.stacks, &mut self.state, self.callee);
+        match result {
+            Ok(true) => {
+                self.callee = pc;
+                return Ok(true);
             }
-            Next::End => machine.finish().map(|()| false),
+            // An error is about this frame.
+            _ => self.state.pc = pc,
         }
+        result?;
+        machine.finish().map(|()| false)
     }
 }
 
@@ -137,8 +147,17 @@ fn settle_interrupted<M: Machine>(machine: &mut M, state: &mut State) -> Result<
 
 /// A tracer that replaced the return address has kept the real one; it did so
 /// before the function could sign the address.
+#[inline(always)]
 fn settle_return<M: Machine>(machine: &mut M, state: &mut State) -> Result<(), Reason> {
     state.pc = machine.strip_pac(state.pc);
+    match machine.is_replaced(state.pc) {
+        true => recover(machine, state),
+        false => Ok(()),
+    }
+}
+
+#[inline(never)]
+fn recover<M: Machine>(machine: &mut M, state: &mut State) -> Result<(), Reason> {
     for _ in 0..RECOVERIES {
         let pc = machine.recover(state.pc, state.fp)?;
         if pc == state.pc {

@@ -18,7 +18,7 @@
 
 use orc::machine::{FtraceRegs, Machine, RegsLayout, StackRange, State};
 use orc::reason::{Reason, Verdict};
-use orc::rule::{Cfa, CfaBase, Frame, Location, Rule, StackPointer, Undescribed, X29};
+use orc::rule::{Cfa, CfaBase, Frame, Location, RawRule, Rule, StackPointer, Undescribed, X29};
 use orc::walk::walk;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -58,8 +58,10 @@ impl Machine for Task {
         Some(self.others.get(&pc).copied().unwrap_or(BL))
     }
 
-    fn rule(&mut self, pc: u64) -> Result<Rule, Reason> {
-        self.rules.get(&pc).copied().unwrap_or(Err(Reason::NotText))
+    fn rule(&mut self, pc: u64) -> Result<RawRule, Reason> {
+        let rule = self.rules.get(&pc).copied();
+        rule.unwrap_or(Err(Reason::NotText))
+            .map(|rule| rule.encode().unwrap())
     }
 
     fn read(&mut self, address: u64) -> Option<u64> {
@@ -71,8 +73,8 @@ impl Machine for Task {
         Some(self.words.get(&address).copied().unwrap_or(self.filler))
     }
 
-    fn stacks(&self) -> &[StackRange] {
-        &self.stacks
+    fn stack(&self, number: usize) -> Option<StackRange> {
+        self.stacks.get(number).copied()
     }
 
     fn task_regs(&self) -> u64 {
@@ -327,6 +329,7 @@ fn by_sp(size: u32, return_address: Location, caller_fp: Location, x29: X29) -> 
         caller_fp,
         x29,
         patch_site: false,
+        left_by_return: false,
     };
     assert!(rule.is_valid(), "{rule:?}");
     rule
@@ -403,6 +406,7 @@ fn any_rule() -> impl Strategy<Value = Result<Rule, Reason>> {
             caller_fp,
             x29,
             patch_site,
+            left_by_return: false,
         },
     );
     prop_oneof![

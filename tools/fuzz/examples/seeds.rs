@@ -4,8 +4,10 @@
 //!
 //! Files of the compilers, a table of one of them, a small kernel and a module, and
 //! lines that the kernel prints; the stacks of a task that sleeps, of one that was
-//! preempted, of one in ftrace_caller, and of one on the IRQ stack.
+//! preempted, of one in ftrace_caller, and of one on the IRQ stack; rules.
 
+use orc::format::{Header, ESCAPE, HEADER_WORDS, KEY_SHIFT, WORD_BYTES};
+use orc::rule::{Frame, Rule};
 use orc_fuzz::assemble::{self, FRAMED, NOP};
 use orctool::check::baseline::Baseline;
 use orctool::check::File;
@@ -62,20 +64,27 @@ fn main() {
         put("table_walk", task.name, &task.with_table());
     }
     put("table_walk", "endless", &tasks::endless());
+    put("table_walk", "below-stack", &tasks::below_stack());
+    put("table_walk", "escaped", &tasks::escaped());
+    put("table", "escaped-parts", &escaped(&tasks::USUAL));
+    put("table", "unsorted-parts", &unsorted());
+    for (name, frame) in tasks::FRAMES {
+        put("rule", name, &tasks::compact(&frame));
+        put("rule", &format!("{name}-words"), &words(&frame));
+    }
 }
 
 /// Tasks as `orc_fuzz::task` reads them.
 mod tasks {
     use orctool::table;
 
-    use orc::format::RULE_BYTES;
     use orc::rule::{Cfa, CfaBase, Frame, Location, Rule, StackPointer, X29};
 
     /// Words of `struct pt_regs` below its metadata record.
     const REGS: u8 = 37;
 
     /// A frame of 32 bytes with its record at the bottom.
-    const USUAL: Frame = Frame {
+    pub const USUAL: Frame = Frame {
         cfa: Cfa {
             base: CfaBase::Sp,
             offset: 32,
@@ -86,17 +95,75 @@ mod tasks {
         ..Frame::ENTRY
     };
 
+    /// The entry of a function that is left by its return alone.
+    const LEFT: Frame = Frame {
+        left_by_return: true,
+        ..Frame::ENTRY
+    };
+
+    /// ftrace_caller, with its records made.
+    const FTRACE: Frame = Frame {
+        cfa: Cfa {
+            base: CfaBase::Sp,
+            offset: 32 + 112,
+        },
+        caller_fp: Location::Slot(16),
+        patch_site: true,
+        ..USUAL
+    };
+
+    /// call_on_irq_stack, with SP on the other stack.
+    const ON_IRQ: Frame = Frame {
+        cfa: Cfa {
+            base: CfaBase::Fp,
+            offset: 16,
+        },
+        sp: StackPointer::OtherStack,
+        return_address: Location::Slot(8),
+        caller_fp: Location::Slot(16),
+        x29: X29::Record(16),
+        ..Frame::ENTRY
+    };
+
+    /// A function that has called alloca().
+    const ALLOCA: Frame = Frame {
+        sp: StackPointer::Below {
+            least: 32,
+            most: Some(64),
+        },
+        ..ON_IRQ
+    };
+
+    /// A frame of each kind.
+    pub const FRAMES: [(&str, Frame); 6] = [
+        ("entry", Frame::ENTRY),
+        ("left", LEFT),
+        ("usual", USUAL),
+        ("ftrace", FTRACE),
+        ("irq", ON_IRQ),
+        ("alloca", ALLOCA),
+    ];
+
     /// Rules of the functions at 0, 16, 32 … in the text.
     fn functions(frames: &[Frame]) -> Vec<u8> {
         let mut bytes = vec![frames.len() as u8];
         for frame in frames {
             bytes.push(0);
-            let words = Rule::Frame(*frame).encode().expect("a valid rule");
-            bytes.push((words[0] >> 8) as u8);
-            bytes.extend(words[1..].iter().map(|word| (word / 8) as u8));
-            bytes.push(1);
+            bytes.extend(compact(frame));
         }
         bytes
+    }
+
+    /// A rule as `orc_fuzz::rule` reads it.
+    pub fn compact(frame: &Frame) -> [u8; 5] {
+        let raw = Rule::Frame(*frame).encode().expect("a valid rule");
+        let [head, numbers] = raw.words().map(u32::to_le_bytes);
+        let flags = head[0] >> 1 | head[1] << 7;
+        let kind = match frame.left_by_return {
+            true => 1 | 2 << 3,
+            false => 1,
+        };
+        [kind, flags, head[2], numbers[0], numbers[2]]
     }
 
     /// From the top of the stack: the final record, and `calls` usual frames.
@@ -141,8 +208,15 @@ mod tasks {
         }
     }
 
-    pub fn all() -> [Task; 4] {
-        [sleeps(), preempted(), traced(), irq()]
+    pub fn all() -> [Task; 5] {
+        [sleeps(), called(), preempted(), traced(), irq()]
+    }
+
+    /// The task that sleeps, with a table in which the rule's number is an escape.
+    pub fn escaped() -> Vec<u8> {
+        let parts = super::escaped(&USUAL);
+        let len = parts.len() as u16;
+        [&len.to_le_bytes()[..], &parts, &sleeps().rest].concat()
     }
 
     /// A rule that no accepted table holds: a frame of no size, with the return
@@ -151,10 +225,17 @@ mod tasks {
         let state = [0, 0, 0, 0, 20 + 1, 0, 0x82];
         let words = [0x81, REGS, 0x91, 0x82, 0x91, 0x82];
         let mut bytes = Task::new("endless", &[USUAL], &[&state, &words]).with_table();
-        // After the length, the counts and the index.
-        let rule = &mut bytes[2 + 4 + 8..][..RULE_BYTES];
-        rule.fill(0);
-        rule[..2].copy_from_slice(&[1, 2]);
+        // After the length, the counts and the index: a frame, with the flag of a slot.
+        bytes[2 + 5 + 8..][..8].copy_from_slice(&[1 | 4, 0, 0, 0, 0, 0, 0, 0]);
+        bytes
+    }
+
+    /// Another one: x29 is where its record would be, below the frame and the stack.
+    pub fn below_stack() -> Vec<u8> {
+        let state = [0, 0, 0, 0, 62, 9, 12, 0x82];
+        let mut bytes = Task::new("below-stack", &[USUAL], &[&state]).with_table();
+        // The distance from the record to the CFA.
+        bytes[2 + 5 + 8 + 6] = 16;
         bytes
     }
 
@@ -162,6 +243,14 @@ mod tasks {
     fn sleeps() -> Task {
         let state = [0, 0, 0, 0, 20 + 6, 13, 0x82];
         Task::new("sleeps", &[USUAL], &[&state, &calls(3)])
+    }
+
+    /// The same, where all calls are of the first function, which is left by its return
+    /// alone; all frames are in the second one, which is near enough to be part of it.
+    fn called() -> Task {
+        let state = [0x10, 0, 0, 0x80, 0, 20 + 6, 13, 0x86];
+        let calls = [0x81, REGS, 2, 0x67, 2, 4, 2, 0x42, 0x86, 2, 0x42, 0x86];
+        Task::new("called", &[LEFT, USUAL], &[&state, &calls])
     }
 
     /// The second frame is interrupted, and its handler switched out.
@@ -175,15 +264,6 @@ mod tasks {
 
     /// ftrace_caller has called a tracer at the entry of the second function.
     fn traced() -> Task {
-        let ftrace = Frame {
-            cfa: Cfa {
-                base: CfaBase::Sp,
-                offset: 32 + 112,
-            },
-            caller_fp: Location::Slot(16),
-            patch_site: true,
-            ..USUAL
-        };
         let state = [0, 0, 0, 0, 20 + 2 + 9 + 2, 13, 0x82];
         // The traced function's record, its own, then struct __arch_ftrace_regs: pc,
         // sp, lr, fp; direct_tramp and x0 to x8 are zeros.
@@ -191,27 +271,16 @@ mod tasks {
         let regs = [0x91, 0x88, 0x91, 0x15, 0x91, 0x82, 0x91, 0x17, 10];
         let tracer = [2, 0x50, 0x86];
         let rest: [&[u8]; 5] = [&state, &calls(1), &records, &regs, &tracer];
-        Task::new("traced", &[USUAL, ftrace, Frame::ENTRY], &rest)
+        Task::new("traced", &[USUAL, FTRACE, Frame::ENTRY], &rest)
     }
 
     /// The handler of an interrupt has called call_on_irq_stack.
     fn irq() -> Task {
-        let on_irq = Frame {
-            cfa: Cfa {
-                base: CfaBase::Fp,
-                offset: 16,
-            },
-            sp: StackPointer::OtherStack,
-            return_address: Location::Slot(8),
-            caller_fp: Location::Slot(16),
-            x29: X29::Record(16),
-            ..Frame::ENTRY
-        };
         let state = [1, 0, 0, 0, 1, 2, 13, 0x82];
         let record = [0x40, 0x82, 0];
         let other = [2, 0x91, 0x86, 0x91, 10, 40 + 4 + 4 + 2];
         let rest: [&[u8]; 4] = [&state, &calls(2), &record, &other];
-        Task::new("irq", &[USUAL, on_irq], &rest)
+        Task::new("irq", &[USUAL, ON_IRQ], &rest)
     }
 }
 
@@ -229,12 +298,41 @@ fn tables(file: &[u8]) -> Vec<Vec<u8>> {
 
 /// A table as `orc_fuzz::table` puts it together again.
 fn parts(table: &[u8]) -> Vec<u8> {
-    let word =
-        |at: usize| u32::from_le_bytes([table[at], table[at + 1], table[at + 2], table[at + 3]]);
-    let (text, rows, rules) = (word(36) / 4, word(40), word(48));
-    let mut parts = vec![rows as u8, rules as u8, text as u8, (text >> 8) as u8];
-    parts.extend(&table[64..]);
+    let words = table::words(table).expect("whole words");
+    let header = Header::decode(&words).expect("a sound header");
+    let text = header.text_bytes / 4;
+    let mut parts = vec![header.rows as u8, header.rules as u8, header.escapes as u8];
+    parts.extend([text as u8, (text >> 8) as u8]);
+    parts.extend(&table[HEADER_WORDS * WORD_BYTES..]);
     parts
+}
+
+/// Parts of a table of two rules, each of which has many numbers: the frame's first, then
+/// twice that of an entry, the first and the last of these rows with an escape.
+fn escaped(frame: &Frame) -> Vec<u8> {
+    let mut parts = vec![3, 0x80 | 2, 2, 12, 0];
+    parts.extend([0_u32, 3].map(u32::to_le_bytes).concat());
+    parts.extend([words(&Frame::ENTRY), words(frame)].concat());
+    parts.extend([0, ESCAPE, 2, ESCAPE + 1].map(u32::to_le_bytes).concat());
+    let rows = [ESCAPE, 4 << KEY_SHIFT, 8 << KEY_SHIFT | ESCAPE];
+    parts.extend(rows.map(|row| (row as u16).to_le_bytes()).concat());
+    parts
+}
+
+/// Parts of a table that is sound, but for the order of its last two rows.
+fn unsorted() -> Vec<u8> {
+    let mut parts = vec![3, 1, 0, 12, 0];
+    parts.extend([0_u32, 3].map(u32::to_le_bytes).concat());
+    parts.extend(words(&Frame::ENTRY));
+    let rows = [0, 8 << KEY_SHIFT, 4 << KEY_SHIFT];
+    parts.extend(rows.map(|row| (row as u16).to_le_bytes()).concat());
+    parts
+}
+
+/// The bytes of a rule in a table.
+fn words(frame: &Frame) -> Vec<u8> {
+    let raw = Rule::Frame(*frame).encode().expect("a valid rule");
+    raw.words().map(u32::to_le_bytes).concat()
 }
 
 /// A function with a frame, as `orc_fuzz::cfi` reads it.

@@ -7,7 +7,7 @@ use crate::task::{Task, Text};
 use crate::{table, walk};
 
 use orc::reason::Reason;
-use orc::rule::Rule;
+use orc::rule::RawRule;
 use orc::table::Table;
 
 /// Walks over the task that the input describes, after the parts of a table.
@@ -21,8 +21,8 @@ pub fn run(input: &[u8]) {
 }
 
 impl Text for Table<'_> {
-    fn rule(&self, offset: u64) -> Result<Rule, Reason> {
+    fn rule(&self, offset: u64) -> Result<RawRule, Reason> {
         let offset = u32::try_from(offset).map_err(|_| Reason::NoRow)?;
-        self.lookup(offset).ok_or(Reason::NoRow)
+        self.find(offset).ok_or(Reason::NoRow)
     }
 }

@@ -13,7 +13,7 @@ use crate::rule::compact;
 use orc::bpf;
 use orc::machine::{FtraceRegs, Kind, Machine, RegsLayout, StackRange, State};
 use orc::reason::Reason;
-use orc::rule::Rule;
+use orc::rule::{RawRule, Rule};
 use orc::shadow::Cursor;
 
 use std::num::NonZero;
@@ -21,7 +21,7 @@ use std::num::NonZero;
 /// Where the rules of a task come from.
 pub(crate) trait Text {
     /// The rule at an offset in the text.
-    fn rule(&self, offset: u64) -> Result<Rule, Reason>;
+    fn rule(&self, offset: u64) -> Result<RawRule, Reason>;
 
     /// Whether a BPF trampoline is there.
     fn is_bpf_trampoline(&self, _offset: u64) -> bool {
@@ -36,7 +36,7 @@ const ENTRY: u64 = TEXT - 0x100;
 const RETURN_TO_HANDLER: u64 = ENTRY - 0x200;
 const KRETPROBE: u64 = ENTRY - 0x1fc;
 
-/// `bl .`
+/// `bl .`, to which the distance in words is added.
 const BL: u32 = 0x9400_0000;
 /// `adr x30, .+8; ret x10`: how a BPF trampoline calls.
 const ADR_X30_8: u32 = 0x1000_005e;
@@ -58,6 +58,10 @@ pub(crate) struct Task<T> {
     kept_are_endless: bool,
     /// Where an instruction is this, and not a call.
     odd: (u64, Option<u32>),
+    /// Where all other calls go, if not to themselves.
+    called: Option<u64>,
+    /// Whether any function may run in place of the one that was called.
+    stands_in: bool,
     /// The shadow call stack, the outermost function's entry first.
     shadow: [u64; 4],
     shadow_entries: u32,
@@ -91,6 +95,8 @@ impl<T: Text> Task<T> {
             kept: [0; 4],
             kept_are_endless: false,
             odd: (0, None),
+            called: None,
+            stands_in: false,
             shadow: [0; 4],
             shadow_entries: 0,
             start: State::switched_out(0, 0, 0),
@@ -184,6 +190,10 @@ impl<T: Text> Task<T> {
             .high
             .wrapping_sub(<Self as Machine>::REGS.size);
         self.task_regs = at.wrapping_sub(below);
+        if how & 0x10 != 0 {
+            self.called = Some(self.value(TEXT, bytes));
+        }
+        self.stands_in = how & 0x20 != 0;
     }
 
     fn read_state(&mut self, bytes: &mut Bytes<'_>) {
@@ -325,6 +335,12 @@ impl<T: Text> Task<T> {
         }
     }
 
+    /// The call at an address.
+    fn call(&self, site: u64) -> u32 {
+        let bytes = self.called.map_or(0, |called| called.wrapping_sub(site));
+        BL | (bytes >> 2) as u32 & 0x03ff_ffff
+    }
+
     fn refuse<R>(&mut self, why: Reason) -> Result<R, Reason> {
         self.noted.refused = true;
         Err(why)
@@ -335,13 +351,14 @@ impl<T: Text> Machine for Task<T> {
     const REGS: RegsLayout = RegsLayout::LINUX_7_3;
     const FTRACE_REGS: FtraceRegs = FtraceRegs::LINUX_7_3;
 
-    fn rule(&mut self, pc: u64) -> Result<Rule, Reason> {
+    fn rule(&mut self, pc: u64) -> Result<RawRule, Reason> {
         let rule = match pc {
             ENTRY..TEXT => return Err(Reason::EntryText),
             TEXT.. if pc - TEXT < TEXT_BYTES => self.text.rule(pc - TEXT),
             _ => Err(Reason::NotText),
         };
-        self.noted.refused |= !matches!(rule, Ok(Rule::Frame(_)));
+        let is_frame = |raw: RawRule| matches!(raw.unpack(), Some(Rule::Frame(_)));
+        self.noted.refused |= !rule.is_ok_and(is_frame);
         rule
     }
 
@@ -349,13 +366,23 @@ impl<T: Text> Machine for Task<T> {
         match self.odd {
             (at, odd) if at == pc => odd,
             (at, Some(RET_X10)) if at == pc.wrapping_add(4) => Some(ADR_X30_8),
-            _ => Some(BL),
+            _ => Some(self.call(pc)),
         }
     }
 
     fn is_bpf_trampoline(&mut self, pc: u64) -> bool {
         pc.checked_sub(TEXT)
             .is_some_and(|offset| self.text.is_bpf_trampoline(offset))
+    }
+
+    fn is_left_by_return(&mut self, entry: u64) -> bool {
+        let offset = entry.checked_sub(TEXT).filter(|at| *at < TEXT_BYTES);
+        let rule = offset.map(|offset| self.text.rule(offset));
+        rule.is_some_and(|rule| rule.is_ok_and(RawRule::is_left_by_return))
+    }
+
+    fn is_stand_in(&mut self, _pc: u64) -> bool {
+        self.stands_in
     }
 
     fn read(&mut self, address: u64) -> Option<u64> {
@@ -371,8 +398,8 @@ impl<T: Text> Machine for Task<T> {
         Some(word)
     }
 
-    fn stacks(&self) -> &[StackRange] {
-        &self.stacks[..self.stack_count]
+    fn stack(&self, number: usize) -> Option<StackRange> {
+        self.stacks[..self.stack_count].get(number).copied()
     }
 
     fn task_regs(&self) -> u64 {
@@ -428,7 +455,7 @@ pub(crate) fn strip_pac(address: u64) -> u64 {
 
 /// A few functions of 16 bytes, one after the other, each in one state all over.
 pub(crate) struct Functions {
-    rules: [Result<Rule, Reason>; 16],
+    rules: [Result<RawRule, Reason>; 16],
     /// The last one that is a BPF trampoline.
     trampoline: Option<usize>,
 }
@@ -446,7 +473,10 @@ impl Functions {
                     trampoline = Some(number);
                     bpf::trampoline(NonZero::new(bytes.offset()))
                 }
-                _ => Rule::decode(compact(bytes)).ok_or(Reason::NoTable),
+                _ => {
+                    let raw = compact(bytes);
+                    Rule::decode(raw).map(|_| raw).ok_or(Reason::NoTable)
+                }
             };
         }
         Self { rules, trampoline }
@@ -462,7 +492,7 @@ fn any_reason(code: u8) -> Reason {
 }
 
 impl Text for Functions {
-    fn rule(&self, offset: u64) -> Result<Rule, Reason> {
+    fn rule(&self, offset: u64) -> Result<RawRule, Reason> {
         self.rules[Self::number(offset)]
     }
 

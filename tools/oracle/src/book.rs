@@ -6,6 +6,8 @@
 //! read. Damage to rows, which the oracle must find, is done here.
 
 use orc::reason::Reason;
+#[cfg(not(feature = "before"))]
+use orc::rule::RawRule;
 use orc::rule::{CfaBase, Frame, Location, Rule, Undescribed, X29};
 use orc::table::Table;
 use std::collections::HashMap;
@@ -13,6 +15,51 @@ use std::sync::Arc;
 
 /// What a table says of an instruction.
 pub type Row = Result<Rule, Reason>;
+
+/// The same, as the walk takes it: in the words of a table.
+#[cfg(not(feature = "before"))]
+pub type Packed = Result<RawRule, Reason>;
+/// The same, as the walk took it.
+#[cfg(feature = "before")]
+pub type Packed = Row;
+
+/// A damaged row for which a table has no words is none.
+#[cfg(not(feature = "before"))]
+fn pack(row: Row) -> Packed {
+    let raw = match row? {
+        Rule::Frame(frame) => frame.pack(),
+        rule => rule.encode(),
+    };
+    raw.ok_or(Reason::NoRow)
+}
+
+#[cfg(feature = "before")]
+fn pack(row: Row) -> Packed {
+    row
+}
+
+/// The size of the text that a table describes, and its rows: where each starts, and its
+/// rule. `None` when the table is none.
+#[cfg(not(feature = "before"))]
+fn read(bytes: &[u8]) -> Option<(u32, Vec<(u32, Rule)>)> {
+    let chunks = bytes.chunks_exact(4);
+    if !chunks.remainder().is_empty() {
+        return None;
+    }
+    let words: Vec<u32> = chunks
+        .map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]))
+        .collect();
+    let table = Table::accepted(&words)?;
+    let rows = table.rows().collect();
+    Some((table.text_bytes(), rows))
+}
+
+#[cfg(feature = "before")]
+fn read(bytes: &[u8]) -> Option<(u32, Vec<(u32, Rule)>)> {
+    let table = Table::accepted(bytes)?;
+    let rows = table.rows().collect();
+    Some((table.header().text_bytes, rows))
+}
 
 /// What is done to each row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,7 +141,7 @@ struct Text {
 #[derive(Clone, Default)]
 pub struct Book {
     texts: Vec<Arc<Text>>,
-    rows: Vec<Row>,
+    rows: Vec<(Row, Packed)>,
     numbers: HashMap<Row, u16>,
     trampolines: Vec<(u64, u64)>,
     damage: Damage,
@@ -125,7 +172,7 @@ impl Book {
             return *number;
         }
         let number = u16::try_from(self.rows.len()).unwrap_or(NOT_TEXT);
-        self.rows.push(row);
+        self.rows.push((row, pack(row)));
         self.numbers.insert(row, number);
         number
     }
@@ -134,13 +181,13 @@ impl Book {
     ///
     /// False when the table is none.
     pub fn add(&mut self, start: u64, bytes: u64, table: &[u8]) -> bool {
-        let Some(table) = Table::accepted(table) else {
+        let Some((text_bytes, described_by)) = read(table) else {
             return false;
         };
         let mut rows = Vec::new();
-        let described = u64::from(table.header().text_bytes).min(bytes);
+        let described = u64::from(text_bytes).min(bytes);
         let mut last = self.number(Err(Reason::NoRow));
-        for (offset, rule) in table.rows() {
+        for (offset, rule) in described_by {
             rows.resize((u64::from(offset).min(described) / 4) as usize, last);
             last = self.number(self.damage.row(Ok(rule)));
         }
@@ -226,8 +273,14 @@ impl Book {
     pub fn row(&self, number: u16) -> Row {
         self.rows
             .get(usize::from(number))
-            .copied()
-            .unwrap_or(Err(Reason::NoRow))
+            .map_or(Err(Reason::NoRow), |(row, _)| *row)
+    }
+
+    /// The same, as the walk takes it.
+    pub fn packed(&self, number: u16) -> Packed {
+        self.rows
+            .get(usize::from(number))
+            .map_or(Err(Reason::NoRow), |(_, packed)| *packed)
     }
 }
 
@@ -262,6 +315,29 @@ mod tests {
         book.add_by(0x1800, 16, |_| ENTRY);
         assert_eq!(book.row(book.find(0x1800)), ENTRY);
         assert_eq!(book.row(book.find(0x1000)), Err(Reason::NotText));
+    }
+
+    #[cfg(not(feature = "before"))]
+    #[test]
+    fn packs_rows_once() {
+        let mut book = book();
+        let odd = Frame {
+            caller_fp: Location::Slot(4),
+            ..Frame::ENTRY
+        };
+        book.add_by(0x1000, 16, |offset| match offset {
+            0 => ENTRY,
+            4 => Ok(Rule::Unreliable(Undescribed::NoCfi)),
+            8 => Ok(Rule::Frame(odd)),
+            _ => Err(Reason::BpfOther),
+        });
+        let packed = |pc| book.packed(book.find(pc));
+        assert_eq!(packed(0x1000), Ok(RawRule::ENTRY));
+        let unreliable = packed(0x1004).map(RawRule::unpack);
+        assert_eq!(unreliable, Ok(Some(Rule::Unreliable(Undescribed::NoCfi))));
+        assert_eq!(packed(0x1008), Err(Reason::NoRow));
+        assert_eq!(packed(0x100c), Err(Reason::BpfOther));
+        assert_eq!(packed(0x1010), Err(Reason::NotText));
     }
 
     #[test]

@@ -148,10 +148,11 @@ pub fn records<M: Machine>(
 }
 
 fn read<M: Machine>(machine: &mut M, address: u64) -> Option<u64> {
-    let on_stack = machine
-        .stacks()
-        .iter()
-        .any(|stack| stack.contains(address, 8));
+    #[cfg(feature = "before")]
+    let mut stacks = machine.stacks().iter().copied();
+    #[cfg(not(feature = "before"))]
+    let mut stacks = (0..).map_while(|number| machine.stack(number));
+    let on_stack = stacks.any(|stack| stack.contains(address, 8));
     match on_stack && address % 8 == 0 {
         true => machine.read(address),
         false => None,

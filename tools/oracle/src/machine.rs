@@ -2,9 +2,9 @@
 
 //! A task of the guest, as the walk wants to see it.
 
-use crate::book::Book;
 #[cfg(not(feature = "before"))]
 use crate::book::NOT_TEXT;
+use crate::book::{Book, Packed};
 use crate::inject::Changes;
 use crate::memory::Space;
 use crate::reads::Reads;
@@ -14,7 +14,8 @@ use crate::recover::{Kept, Layout};
 use orc::machine::FtraceRegs;
 use orc::machine::{Machine, RegsLayout, StackRange};
 use orc::reason::Reason;
-use orc::rule::Rule;
+#[cfg(not(feature = "before"))]
+use orc::rule::RawRule;
 
 /// Addresses in vmlinux that the walk has to know.
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,7 +56,7 @@ impl Machine for Target<'_> {
     #[cfg(not(feature = "before"))]
     const FTRACE_REGS: FtraceRegs = FtraceRegs::LINUX_7_3;
 
-    fn rule(&mut self, pc: u64) -> Result<Rule, Reason> {
+    fn rule(&mut self, pc: u64) -> Packed {
         let (low, high) = self.places.init_text;
         if (low..high).contains(&pc) {
             return Err(match self.task == self.places.init_task {
@@ -63,7 +64,7 @@ impl Machine for Target<'_> {
                 false => Reason::InitText,
             });
         }
-        self.book.row(self.book.find(pc))
+        self.book.packed(self.book.find(pc))
     }
 
     fn read(&mut self, address: u64) -> Option<u64> {
@@ -74,8 +75,14 @@ impl Machine for Target<'_> {
         self.space.read(address)
     }
 
+    #[cfg(feature = "before")]
     fn stacks(&self) -> &[StackRange] {
         self.stacks
+    }
+
+    #[cfg(not(feature = "before"))]
+    fn stack(&self, number: usize) -> Option<StackRange> {
+        self.stacks.get(number).copied()
     }
 
     fn task_regs(&self) -> u64 {
@@ -120,6 +127,18 @@ impl Machine for Target<'_> {
     fn is_graph_return(&self, pc: u64) -> bool {
         let kept = &self.places.kept;
         (kept.return_to_handler..kept.return_to_handler_end).contains(&pc)
+    }
+
+    #[cfg(not(feature = "before"))]
+    fn is_left_by_return(&mut self, entry: u64) -> bool {
+        let row = self.book.packed(self.book.find(entry));
+        row.is_ok_and(RawRule::is_left_by_return)
+    }
+
+    /// Live patches are modules, and what they patch may be in a module, too.
+    #[cfg(not(feature = "before"))]
+    fn is_stand_in(&mut self, pc: u64) -> bool {
+        self.book.original(pc).is_none()
     }
 
     #[cfg(not(feature = "before"))]

@@ -136,7 +136,7 @@ mod tests {
     use super::*;
     use orc::machine::{FtraceRegs, RegsLayout, StackRange};
     use orc::reason::Reason;
-    use orc::rule::{Cfa, CfaBase, Frame as Row, Location, Rule, X29};
+    use orc::rule::{Cfa, CfaBase, Frame as Row, Location, RawRule, X29};
 
     /// A stack at 0x1000 of functions that have 32 bytes each and their record at the
     /// end of them; entry code is at 0x9000, and all calls are from 0x8000 on.
@@ -162,11 +162,11 @@ mod tests {
         const REGS: RegsLayout = RegsLayout::LINUX_7_3;
         const FTRACE_REGS: FtraceRegs = FtraceRegs::LINUX_7_3;
 
-        fn rule(&mut self, pc: u64) -> Result<Rule, Reason> {
+        fn rule(&mut self, pc: u64) -> Result<RawRule, Reason> {
             if pc >= 0x9000 {
                 return Err(Reason::EntryText);
             }
-            Ok(Rule::Frame(Row {
+            let row = Row {
                 cfa: Cfa {
                     base: CfaBase::Sp,
                     offset: 32,
@@ -175,7 +175,8 @@ mod tests {
                 caller_fp: Location::Slot(16),
                 x29: X29::Record(16),
                 ..Row::ENTRY
-            }))
+            };
+            row.pack().ok_or(Reason::NoRow)
         }
 
         fn instruction(&mut self, _pc: u64) -> Option<u32> {
@@ -187,8 +188,8 @@ mod tests {
             self.words.get(((address - BASE) / 8) as usize).copied()
         }
 
-        fn stacks(&self) -> &[StackRange] {
-            &STACK
+        fn stack(&self, number: usize) -> Option<StackRange> {
+            STACK.get(number).copied()
         }
 
         fn task_regs(&self) -> u64 {

@@ -3,11 +3,12 @@
 //! From a text section to the rows of its table: every function proved, what is
 //! not proved and what lies between marked as such.
 
-use orc::rule::{Rule, Undescribed};
+use orc::rule::{Frame, Rule, Undescribed};
 
 use crate::input::{Input, Text};
 use crate::proof::{return_only, Proof, Prover};
 use crate::table::Rows;
+use crate::text::Function;
 
 /// A file, proved: those of its text sections that were asked for.
 #[derive(Debug)]
@@ -28,23 +29,56 @@ impl<'i> Proved<'i> {
 
     /// The rows of each section.
     pub fn rows(&self, input: &Input<'_>) -> Vec<Rows> {
-        let texts = input.texts.iter().zip(&self.proofs);
-        texts.map(|(text, proofs)| rows(text, proofs)).collect()
+        let texts = input.texts.iter().enumerate();
+        texts
+            .map(|(number, text)| self.rows_of(number, text))
+            .collect()
     }
 
-    /// By section, the entries of the functions that are left by their return alone,
-    /// sorted: see [`return_only`].
-    #[must_use]
-    pub fn return_only(&self) -> Vec<Vec<u64>> {
-        let sections = self.proofs.iter().enumerate();
-        let entries =
-            sections.map(|(section, proofs)| return_only::entries(&self.prover, section, proofs));
-        entries.collect()
+    /// The rows of a section, which has this number in [`Input::texts`].
+    pub fn rows_of(&self, number: usize, text: &Text) -> Rows {
+        let proofs = &self.proofs[number];
+        let mut rows = rows(text, proofs);
+        let entries = return_only::entries(&self.prover, number, proofs);
+        mark(&mut rows.rows, &text.text.functions, &entries);
+        rows
     }
 }
 
+/// Marks the rows in the state of an entry where a function starts that is left by its
+/// return alone. These rows are cut at no other functions' starts than those where that
+/// changes: what is behind a function's end has the mark of the one that starts there.
+fn mark(rows: &mut Vec<(u32, Rule)>, functions: &[Function], entries: &[u64]) {
+    let marked = |start: u64| {
+        Rule::Frame(Frame {
+            left_by_return: entries.binary_search(&start).is_ok(),
+            ..Frame::ENTRY
+        })
+    };
+    let mut out: Vec<(u32, Rule)> = Vec::with_capacity(rows.len());
+    for (number, (at, rule)) in rows.iter().enumerate() {
+        let end = rows
+            .get(number + 1)
+            .map_or(u64::MAX, |(next, _)| u64::from(*next));
+        if *rule != Rule::Frame(Frame::ENTRY) {
+            out.push((*at, *rule));
+            continue;
+        }
+        let first = functions.partition_point(|function| function.start < u64::from(*at));
+        let starts = functions[first..].iter().map(|function| function.start);
+        let mut starts = starts.take_while(|start| *start < end);
+        out.push((*at, starts.next().map_or(*rule, marked)));
+        for start in starts {
+            if out.last().is_some_and(|(_, last)| *last != marked(start)) {
+                out.push((start as u32, marked(start)));
+            }
+        }
+    }
+    *rows = out;
+}
+
 /// The rows of a section whose functions have these proofs.
-pub fn rows(text: &Text, proofs: &[Proof]) -> Rows {
+fn rows(text: &Text, proofs: &[Proof]) -> Rows {
     let mut parts: Vec<Part<'_>> = Vec::new();
     for (function, proof) in text.text.functions.iter().zip(proofs) {
         parts.push(Part {

@@ -79,6 +79,9 @@ fn write_frame(f: &mut fmt::Formatter<'_>, frame: &Frame) -> fmt::Result {
         (_, Some(true)) => write!(f, " signed")?,
         (_, None) => write!(f, " maybe-signed")?,
     }
+    if frame.left_by_return {
+        write!(f, " left-by-return")?;
+    }
     if frame.patch_site {
         write!(f, " patch-site")?;
     }

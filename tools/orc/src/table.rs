@@ -3,12 +3,14 @@
 //! Writes a table in the format of [`orc::format`], and proves it readable by
 //! the reader that the kernel has.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use orc::format::{
-    blocks, checksum, Header, Layout, BLOCK_BYTES, BLOCK_INSTRUCTIONS, INSTRUCTION_BYTES,
+    blocks, checksum, Header, Layout, BLOCK_BYTES, BLOCK_INSTRUCTIONS, ESCAPE, INSTRUCTION_BYTES,
+    KEY_SHIFT, MAX_RULES, WORD_BYTES,
 };
-use orc::rule::Rule;
+use orc::rule::{RawRule, Rule};
 use orc::table::Table;
 
 use crate::input::BuildId;
@@ -59,56 +61,85 @@ pub enum Unwritable {
 ///
 /// [`Unwritable`]; the rows of a proof never are.
 pub fn write(rows: &Rows, build_id: &BuildId) -> Result<Vec<u8>, Unwritable> {
+    let words = write_words(rows, build_id)?;
+    Ok(words.iter().flat_map(|word| word.to_le_bytes()).collect())
+}
+
+/// The words of a table; `None` if its bytes are not whole words.
+#[must_use]
+pub fn words(bytes: &[u8]) -> Option<Vec<u32>> {
+    let words = bytes.chunks_exact(WORD_BYTES);
+    words.remainder().is_empty().then(|| {
+        words
+            .map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]))
+            .collect()
+    })
+}
+
+fn write_words(rows: &Rows, build_id: &BuildId) -> Result<Vec<u32>, Unwritable> {
     let (rules, numbers) = number_rules(rows)?;
     let count = |len: usize| u32::try_from(len).map_err(|_| Unwritable::Size);
-    let block_count = blocks(rows.text_bytes);
-    let (row_count, rule_count) = (count(rows.rows.len())?, count(rules.len())?);
-    let layout = Layout::new(row_count, block_count, rule_count).ok_or(Unwritable::Size)?;
+    let mut escapes = Vec::new();
+    for (row, number) in (0..).zip(&numbers) {
+        if *number >= ESCAPE {
+            escapes.extend([row, *number]);
+        }
+    }
     let mut header = Header {
         checksum: 0,
         build_id: *build_id,
         text_bytes: rows.text_bytes,
-        rows: row_count,
-        blocks: block_count,
-        rules: rule_count,
-        total_bytes: count(layout.total)?,
+        rows: count(rows.rows.len())?,
+        blocks: blocks(rows.text_bytes),
+        rules: count(rules.len())?,
+        escapes: count(escapes.len() / 2)?,
+        total_words: 0,
     };
-    let mut bytes = Vec::with_capacity(layout.total);
-    bytes.extend(header.encode());
-    for block in 0..=block_count {
+    let layout = Layout::new(header.rows, header.blocks, header.rules, header.escapes)
+        .ok_or(Unwritable::Size)?;
+    header.total_words = layout.total;
+    let mut words = Vec::with_capacity(layout.total as usize);
+    words.extend(header.encode());
+    for block in 0..=header.blocks {
         let first = u64::from(block) * u64::from(BLOCK_BYTES);
         let before = rows.rows.partition_point(|(at, _)| u64::from(*at) < first);
-        bytes.extend(count(before)?.to_le_bytes());
+        words.push(count(before)?);
     }
-    bytes.extend(rules.iter().flatten().flat_map(|word| word.to_le_bytes()));
-    bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
-    for (at, _) in &rows.rows {
-        let key = at / INSTRUCTION_BYTES % BLOCK_INSTRUCTIONS;
-        bytes.push(key as u8);
-    }
-    bytes.resize(layout.total, 0);
-    header.checksum = checksum(&bytes);
-    bytes.splice(..header.encode().len(), header.encode());
-    Table::new(&bytes, build_id).map_err(|e| Unwritable::Refused(e.name()))?;
-    Ok(bytes)
+    words.extend(rules.iter().flat_map(|rule| rule.words()));
+    words.extend(escapes);
+    let halves: Vec<u32> = (rows.rows.iter().zip(&numbers))
+        .map(|((at, _), number)| half(*at, *number))
+        .collect();
+    words.extend((halves.chunks(2)).map(|pair| pair[0] | pair.get(1).unwrap_or(&0) << 16));
+    header.checksum = checksum(&words);
+    words[..header.encode().len()].copy_from_slice(&header.encode());
+    Table::new(&words, build_id).map_err(|e| Unwritable::Refused(e.name()))?;
+    Ok(words)
 }
 
-/// The distinct rules in the order of their first row, and each row's number.
-fn number_rules(rows: &Rows) -> Result<(Vec<orc::rule::RawRule>, Vec<u16>), Unwritable> {
-    let mut rules = Vec::new();
-    let mut numbers = Vec::with_capacity(rows.rows.len());
-    let mut known: BTreeMap<Rule, u16> = BTreeMap::new();
+/// The 16 bits of a row.
+fn half(at: u32, number: u32) -> u32 {
+    let key = at / INSTRUCTION_BYTES % BLOCK_INSTRUCTIONS;
+    key << KEY_SHIFT | number.min(ESCAPE)
+}
+
+/// The distinct rules, those of most rows first, and each row's number.
+fn number_rules(rows: &Rows) -> Result<(Vec<RawRule>, Vec<u32>), Unwritable> {
+    let mut known: BTreeMap<RawRule, (u32, usize)> = BTreeMap::new();
+    let mut raw = Vec::with_capacity(rows.rows.len());
     for (at, rule) in &rows.rows {
-        let number = match known.get(rule) {
-            Some(number) => *number,
-            None => {
-                let number = u16::try_from(rules.len()).map_err(|_| Unwritable::Rules)?;
-                rules.push(rule.encode().ok_or(Unwritable::Rule(*at))?);
-                known.insert(*rule, number);
-                number
-            }
-        };
-        numbers.push(number);
+        let rule = rule.encode().ok_or(Unwritable::Rule(*at))?;
+        known.entry(rule).or_default().1 += 1;
+        raw.push(rule);
     }
+    if known.len() > MAX_RULES as usize {
+        return Err(Unwritable::Rules);
+    }
+    let mut rules: Vec<RawRule> = known.keys().copied().collect();
+    rules.sort_by_key(|rule| Reverse(known[rule].1));
+    for (number, rule) in (0..).zip(&rules) {
+        known.entry(*rule).or_default().0 = number;
+    }
+    let numbers = raw.iter().map(|rule| known[rule].0).collect();
     Ok((rules, numbers))
 }

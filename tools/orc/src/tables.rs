@@ -3,6 +3,7 @@
 //! The tables of a file: those that it carries, or those that its CFI gives.
 
 use object::elf;
+use orc::format::Header;
 use orc::table::Table;
 
 use crate::elf::{Image, Section};
@@ -44,7 +45,7 @@ pub fn of<'i>(input: &'i Input<'_>) -> Result<Vec<Described<'i>>, Fault> {
             return Err(undescribed(text));
         }
         let proved = proved.get_or_insert_with(|| generate::Proved::new(input, || ()));
-        described.push(made(text, generate::rows(text, &proved.proofs[number]))?);
+        described.push(made(text, proved.rows_of(number, text))?);
     }
     Ok(described)
 }
@@ -53,10 +54,11 @@ pub fn of<'i>(input: &'i Input<'_>) -> Result<Vec<Described<'i>>, Fault> {
 fn made(text: &Text, rows: Rows) -> Result<Described<'_>, Fault> {
     let fault = |what: String| Fault::new(&text.text.name, 0, what);
     let bytes = table::write(&rows, &[0; 20]).map_err(|e| fault(e.to_string()))?;
-    let table = Table::accepted(&bytes).ok_or_else(|| fault("unreadable table".into()))?;
+    let header = table::words(&bytes).and_then(|words| Header::decode(&words).ok());
+    let header = header.ok_or_else(|| fault("unreadable table".into()))?;
     Ok(Described {
         text,
-        rules: table.header().rules,
+        rules: header.rules,
         bytes: bytes.len() as u64,
         rows,
         carried: false,
@@ -83,8 +85,9 @@ pub fn carried<'i>(input: &'i Input<'_>, text: &'i Text) -> Result<Option<Descri
     let fault = |what: &str| Fault::new(&name, 0, what);
     // Whether it is of this build is the kernel's question; here it is read. Before
     // `gen --fill` it has no build-id.
-    let header = orc::format::Header::decode(bytes).map_err(|_| fault("not a table"))?;
-    let table = Table::new(bytes, &header.build_id).map_err(|e| fault(e.name()))?;
+    let words = table::words(bytes).ok_or_else(|| fault("not a table"))?;
+    let header = Header::decode(&words).map_err(|_| fault("not a table"))?;
+    let table = Table::new(&words, &header.build_id).map_err(|e| fault(e.name()))?;
     if u64::from(header.text_bytes) != text.text.bytes.len() as u64 {
         return Err(fault("describes text of another size"));
     }

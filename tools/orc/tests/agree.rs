@@ -155,20 +155,21 @@ fn compare(data: &[u8], listing: &str) -> Outcome {
         ..Outcome::default()
     };
     let described = tables::of(&input).expect("tables");
-    let written: BTreeMap<&str, Vec<u8>> = described
+    let written: BTreeMap<&str, Vec<u32>> = described
         .iter()
         .map(|d| {
             let bytes = table::write(&d.rows, &[7; 20]).expect("a table");
-            (d.text.text.name.as_str(), bytes)
+            let words = table::words(&bytes).expect("whole words");
+            (d.text.text.name.as_str(), words)
         })
         .collect();
     for fde in &fdes {
         let (section, offset) = places.of(fde);
-        let Some(bytes) = written.get(section.as_str()) else {
+        let Some(words) = written.get(section.as_str()) else {
             outcome.without_table += (fde.end - fde.start) / 4;
             continue;
         };
-        let table = Table::new(bytes, &[7; 20]).expect("a table that the kernel takes");
+        let table = Table::new(words, &[7; 20]).expect("a table that the kernel takes");
         compare_fde(&mut outcome, fde, &table, &section, offset);
     }
     outcome

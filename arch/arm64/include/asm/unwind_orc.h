@@ -80,6 +80,7 @@ enum unwind_orc_ftrace_regs {
  * @text_size:  bytes of text
  * @table_size: bytes of table
  * @padding:    as many bytes of text may be without description, at its end
+ * @is_patch:   functions in it stand in for others: a live patch
  */
 struct unwind_orc_region {
 	const void *text;
@@ -88,12 +89,29 @@ struct unwind_orc_region {
 	u32 text_size;
 	u32 table_size;
 	u32 padding;
+	bool is_patch;
 };
 
 /**
+ * struct unwind_orc_places - what stays the same from boot on
+ * @pac_mask:         bits of an address that a pointer authentication code may be in;
+ *                    without one, all of them are as bit 55
+ * @graph_return:     where the function graph tracer makes functions return to, or 0
+ * @graph_return_end: where that code ends
+ * @kretprobe:        where kretprobes make functions return to, or 0
+ */
+struct unwind_orc_places {
+	unsigned long pac_mask;
+	unsigned long graph_return;
+	unsigned long graph_return_end;
+	unsigned long kretprobe;
+};
+
+extern struct unwind_orc_places unwind_orc_places;
+
+/**
  * enum unwind_orc_lookup - what unwind_orc_find() says about a PC
- * @UNWIND_ORC_FOUND:    the region was filled in; the walker has accepted its
- *                       table before
+ * @UNWIND_ORC_FOUND:    in a region whose table the walker has accepted before
  * @UNWIND_ORC_NO_TABLE: text of a module that has no valid tables
  * @UNWIND_ORC_NOT_TEXT: not text that a task may be found in: no module, a
  *                       module's init text, a kprobe slot, user space, NULL
@@ -282,16 +300,13 @@ void unwind_orc_unregister(const struct unwind_orc_ops *ops);
 
 /* For the walker, during a walk. */
 enum unwind_orc_lookup unwind_orc_find(unsigned long pc,
-				       struct unwind_orc_region *region,
+				       const struct unwind_orc_region **region,
 				       u32 *frame_size);
 bool unwind_orc_is_entry_text(unsigned long pc);
-bool unwind_orc_is_graph_return(unsigned long pc);
-bool unwind_orc_is_kretprobe_trampoline(unsigned long pc);
 unsigned int unwind_orc_stacks(const struct task_struct *task,
 			       struct stack_info stacks[UNWIND_ORC_MAX_STACKS]);
 unsigned long unwind_orc_task_regs(const struct task_struct *task);
 bool unwind_orc_is_boot_idle(const struct task_struct *task);
-unsigned long unwind_orc_strip_pac(unsigned long pc);
 bool unwind_orc_recover(struct task_struct *task,
 			struct unwind_orc_recovery *recovery,
 			unsigned long fp, unsigned long *pc);

@@ -19,7 +19,7 @@ extern const char __start_notes[], __stop_notes[];
 extern const char __start_orc_unwind[], __stop_orc_unwind[];
 
 /* entry-ftrace.S */
-void return_to_handler_end(void);
+extern const char return_to_handler_end[];
 
 /* tables.c */
 bool unwind_orc_accept(const struct unwind_orc_ops *ops, const char *name,
@@ -41,7 +41,8 @@ void unwind_orc_end_task(const struct unwind_orc_start *start,
 void unwind_orc_accept_modules(const struct unwind_orc_ops *ops);
 bool unwind_orc_tables_missing(void);
 enum unwind_orc_lookup
-unwind_orc_find_module(unsigned long pc, struct unwind_orc_region *region);
+unwind_orc_find_module(unsigned long pc,
+		       const struct unwind_orc_region **region);
 #else
 static inline void unwind_orc_accept_modules(const struct unwind_orc_ops *ops)
 {
@@ -53,7 +54,8 @@ static inline bool unwind_orc_tables_missing(void)
 }
 
 static inline enum unwind_orc_lookup
-unwind_orc_find_module(unsigned long pc, struct unwind_orc_region *region)
+unwind_orc_find_module(unsigned long pc,
+		       const struct unwind_orc_region **region)
 {
 	return UNWIND_ORC_NOT_TEXT;
 }

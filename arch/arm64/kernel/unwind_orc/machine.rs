@@ -7,13 +7,15 @@ use kernel::unwind_orc::{
     is_entry_text,
     is_graph_return,
     is_kretprobe_trampoline,
+    is_replaced,
     regs,
     strip_pac,
+    Code,
     Lookup,
+    Region,
     Shadow,
     Tracer,
-    Walk,
-    MAX_STACKS, //
+    Walk, //
 };
 use orc::{
     bpf,
@@ -25,20 +27,21 @@ use orc::{
     },
     reason::Reason,
     rule::{
-        Frame,
-        Rule,
+        RawRule,
         Undescribed, //
     },
     shadow::Cursor,
-    table, //
+    table::Table, //
 };
 
 /// The task whose stack is walked.
 pub(crate) struct Task<'a, 'w> {
     walk: &'a mut Walk<'w>,
-    stacks: [StackRange; MAX_STACKS],
-    /// The text that the last frame was in: mostly that of the next one, too.
-    last: Option<Text<'w>>,
+    /// The texts that the last frames were in: mostly that of the next one, too. Two, as stacks go
+    /// from the kernel to a module and back.
+    texts: [Option<Text<'w>>; 2],
+    /// Which of them the last frame was in.
+    last_is_second: bool,
     /// How far the walk has come on the shadow call stack.
     shadow: Cursor,
     /// Whether the return address that was met last is authentic.
@@ -46,56 +49,67 @@ pub(crate) struct Task<'a, 'w> {
     /// Asked for only when the walk has made another step: where the address itself is impossible,
     /// that says more.
     last_is_authentic: bool,
+    /// Whether it has a witness.
+    last_is_vouched_for: bool,
 }
 
-/// A piece of text and the bytes of its table, which the walker has accepted before. An open table
-/// is larger, and a walk may have to do with little stack.
+/// A piece of text and its table, which the walker has accepted before.
 #[derive(Clone, Copy)]
 struct Text<'w> {
-    start: u64,
-    bytes: u32,
-    table: &'w [u8],
+    code: Code<'w>,
+    table: Table<'w>,
 }
 
-impl Text<'_> {
-    /// What the table says of an address, if it is in this text.
-    fn rule(&self, pc: u64) -> Option<Result<Rule, Reason>> {
-        let offset = u32::try_from(pc.checked_sub(self.start)?).ok()?;
+impl<'w> Text<'w> {
+    /// Opens a region.
+    fn new(region: &Region<'w>) -> Option<Self> {
+        Some(Self {
+            code: region.code(),
+            table: Table::accepted(region.table())?,
+        })
+    }
 
-        (offset < self.bytes)
-            .then(|| table::lookup_accepted(self.table, offset).ok_or(Reason::NoRow))
+    /// What the table says of an address, if it is in this text.
+    #[inline(always)]
+    fn rule(&self, pc: u64) -> Option<Result<RawRule, Reason>> {
+        let offset = self.code.offset(pc)?;
+
+        Some(self.table.find(offset).ok_or(Reason::NoRow))
     }
 }
 
 impl<'a, 'w> Task<'a, 'w> {
     /// The task of this walk.
     pub(crate) fn new(walk: &'a mut Walk<'w>) -> Self {
-        let stacks = walk.stacks().ranges().map(|stack| StackRange {
-            low: stack.low,
-            high: stack.high,
-        });
-
         let entries = walk.shadow().map_or(0, Shadow::entries);
 
         Self {
             walk,
-            stacks,
-            last: None,
+            texts: [None; 2],
+            last_is_second: false,
             shadow: Cursor::at_top(entries),
             last_is_authentic: true,
+            last_is_vouched_for: false,
         }
     }
 
-    /// Whether `raw` has the signature of the frame with this CFA, or none if the row says that
-    /// its function does not sign.
-    fn is_authentic(&self, raw: u64, cfa: u64, signed: Option<bool>) -> bool {
+    /// Looks at a return address and its code, if the row says that its function signs, or does
+    /// not: it has the signature of the frame with this CFA, or none.
+    #[inline(always)]
+    fn authenticate(&mut self, raw: u64, cfa: u64, signed: Option<bool>) {
         let has_code = raw != strip_pac(raw);
 
-        match signed {
+        self.last_is_vouched_for = false;
+        self.last_is_authentic = match signed {
             Some(false) => !has_code,
             None if !has_code => true,
-            _ => self.walk.is_authentic(raw, cfa),
-        }
+            _ => {
+                let is_authentic = self.walk.is_authentic(raw, cfa);
+
+                self.last_is_vouched_for = has_code && is_authentic && cfg!(CONFIG_UNWIND_ORC_PAC);
+                is_authentic
+            }
+        };
     }
 
     fn authenticated(&self) -> Result<(), Reason> {
@@ -104,32 +118,57 @@ impl<'a, 'w> Task<'a, 'w> {
             .ok_or(Reason::NotAuthentic)
     }
 
+    /// The text that the last frame was in.
+    #[inline(always)]
+    fn last(&self) -> Option<&Text<'w>> {
+        let [first, second] = &self.texts;
+
+        if self.last_is_second {
+            second.as_ref()
+        } else {
+            first.as_ref()
+        }
+    }
+
     /// What the tables say of an address, or why none says anything.
-    fn row(&mut self, pc: u64) -> Result<Rule, Reason> {
-        if let Some(rule) = self.last.as_ref().and_then(|text| text.rule(pc)) {
+    #[inline(always)]
+    fn row(&mut self, pc: u64) -> Result<RawRule, Reason> {
+        match self.last().and_then(|text| text.rule(pc)) {
+            Some(rule) => rule,
+            None => self.row_elsewhere(pc),
+        }
+    }
+
+    /// The same for an address that is not in the text of the last.
+    #[inline(never)]
+    fn row_elsewhere(&mut self, pc: u64) -> Result<RawRule, Reason> {
+        self.last_is_second = !self.last_is_second;
+        if let Some(rule) = self.last().and_then(|text| text.rule(pc)) {
             return rule;
         }
         let region = match self.walk.find(pc) {
             Lookup::Found(region) => region,
-            Lookup::NoTable => return Err(Reason::NoTable),
+            // Where a forged address leads, no other unwinder is to be asked.
+            Lookup::NoTable => {
+                self.authenticated()?;
+                return Err(Reason::NoTable);
+            }
             Lookup::NotText => return Err(Reason::NotText),
             // Where it was entered from.
             Lookup::InitText if self.walk.is_boot_idle() => return Err(Reason::EntryText),
             Lookup::InitText => return Err(Reason::InitText),
-            Lookup::Veneer | Lookup::BpfEntry => return Ok(Rule::Frame(Frame::ENTRY)),
+            Lookup::Veneer | Lookup::BpfEntry => return Ok(RawRule::ENTRY),
             Lookup::BpfBody { frame_bytes } => return bpf::body(frame_bytes),
             Lookup::BpfTrampoline { frame_bytes } => return bpf::trampoline(frame_bytes),
             Lookup::BpfOther => return Err(Reason::BpfOther),
         };
-        let text = Text {
-            start: region.text,
-            bytes: region.text_bytes,
-            table: region.table,
-        };
-        let rule = text.rule(pc).unwrap_or(Err(Reason::NotText));
+        let [first, second] = &mut self.texts;
+        let last = if self.last_is_second { second } else { first };
 
-        self.last = Some(text);
-        rule
+        *last = Text::new(&region);
+        self.last()
+            .and_then(|text| text.rule(pc))
+            .unwrap_or(Err(Reason::NoRow))
     }
 }
 
@@ -154,15 +193,34 @@ impl Machine for Task<'_, '_> {
         size: ftrace_regs::SIZE,
     };
 
-    fn rule(&mut self, pc: u64) -> Result<Rule, Reason> {
+    #[inline(always)]
+    fn rule(&mut self, pc: u64) -> Result<RawRule, Reason> {
         match self.row(pc) {
-            Ok(Rule::Unreliable(Undescribed::NoCfi)) if is_entry_text(pc) => Err(Reason::EntryText),
+            Ok(rule) if rule.is_unreliable(Undescribed::NoCfi) && is_entry_text(pc) => {
+                Err(Reason::EntryText)
+            }
             found => found,
         }
     }
 
+    #[inline(always)]
     fn instruction(&mut self, pc: u64) -> Option<u32> {
-        self.walk.instruction(pc)
+        match self.last().and_then(|text| text.code.instruction(pc)) {
+            // It may be a kprobe's.
+            Some(instruction) if !is_breakpoint(instruction) => Some(instruction),
+            _ => self.walk.instruction(pc),
+        }
+    }
+
+    fn is_left_by_return(&mut self, entry: u64) -> bool {
+        !self.last_is_vouched_for && self.row(entry).is_ok_and(RawRule::is_left_by_return)
+    }
+
+    fn is_stand_in(&mut self, pc: u64) -> bool {
+        match self.walk.find(pc) {
+            Lookup::Found(region) => region.is_patch(),
+            _ => true,
+        }
     }
 
     fn is_bpf_trampoline(&mut self, pc: u64) -> bool {
@@ -173,12 +231,23 @@ impl Machine for Task<'_, '_> {
         is_graph_return(pc)
     }
 
+    #[inline(always)]
     fn read(&mut self, address: u64) -> Option<u64> {
         self.walk.stacks().read(address)
     }
 
-    fn stacks(&self) -> &[StackRange] {
-        &self.stacks
+    #[inline(always)]
+    fn read_record(&mut self, address: u64) -> Option<[u64; 2]> {
+        self.walk.stacks().read_two(address)
+    }
+
+    fn stack(&self, number: usize) -> Option<StackRange> {
+        let stack = self.walk.stacks().ranges().get(number)?;
+
+        Some(StackRange {
+            low: stack.low,
+            high: stack.high,
+        })
     }
 
     fn task_regs(&self) -> u64 {
@@ -187,6 +256,11 @@ impl Machine for Task<'_, '_> {
 
     fn strip_pac(&self, address: u64) -> u64 {
         strip_pac(address)
+    }
+
+    #[inline(always)]
+    fn is_replaced(&self, pc: u64) -> bool {
+        is_replaced(pc)
     }
 
     fn recover(&mut self, pc: u64, fp: u64) -> Result<u64, Reason> {
@@ -208,17 +282,21 @@ impl Machine for Task<'_, '_> {
         self.walk.pass_entered(lr, fp);
     }
 
+    #[inline(always)]
     fn witness(&mut self, raw: u64, cfa: u64, signed: Option<bool>) -> Result<(), Reason> {
         self.authenticated()?;
-        self.last_is_authentic = self.is_authentic(raw, cfa, signed);
+        self.authenticate(raw, cfa, signed);
         if self.shadow.is_at_base() {
             return Ok(());
         }
         let shadow = self.walk.shadow();
+        let before = self.shadow;
 
         self.shadow.meet(strip_pac(raw), |number| {
             shadow?.entry(number).map(strip_pac)
-        })
+        })?;
+        self.last_is_vouched_for |= self.shadow != before;
+        Ok(())
     }
 
     fn finish(&mut self) -> Result<(), Reason> {
@@ -229,4 +307,9 @@ impl Machine for Task<'_, '_> {
             Err(Reason::KeptReturnLeft)
         }
     }
+}
+
+/// Whether this is BRK, with any number: C6.2 of the Arm ARM.
+const fn is_breakpoint(instruction: u32) -> bool {
+    instruction & 0xffe0_001f == 0xd420_0000
 }

@@ -160,7 +160,8 @@ NOKPROBE_SYMBOL(unwind_orc_tables_missing);
 
 /* The part of unwind_orc_find() that is not vmlinux. */
 enum unwind_orc_lookup
-unwind_orc_find_module(unsigned long pc, struct unwind_orc_region *region)
+unwind_orc_find_module(unsigned long pc,
+		       const struct unwind_orc_region **region)
 {
 	const struct unwind_orc_module *om;
 	struct latch_tree_node *node;
@@ -176,7 +177,7 @@ unwind_orc_find_module(unsigned long pc, struct unwind_orc_region *region)
 		const struct unwind_orc_region *r = &om->regions[i];
 
 		if (pc - (unsigned long)r->text < r->text_size) {
-			*region = *r;
+			*region = r;
 			return UNWIND_ORC_FOUND;
 		}
 	}
@@ -229,7 +230,8 @@ static const struct elf64_shdr *find_table(const struct elf64_hdr *hdr,
 /* Fills in what @om is to know. Returns what is missing, or NULL. */
 static const char *collect(struct unwind_orc_module *om,
 			   const struct elf64_hdr *hdr,
-			   const struct elf64_shdr *sechdrs)
+			   const struct elf64_shdr *sechdrs,
+			   struct module *mod)
 {
 	const struct elf64_shdr *note = find_section(hdr, sechdrs, BUILD_ID_NOTE);
 	unsigned int nr = 0;
@@ -255,6 +257,7 @@ static const char *collect(struct unwind_orc_module *om,
 			.table = (void *)table->sh_addr,
 			.table_size = table->sh_size,
 			.build_id = om->build_id,
+			.is_patch = is_livepatch_module(mod),
 		};
 	}
 	return NULL;
@@ -319,7 +322,7 @@ int unwind_orc_module_finalize(const struct elf64_hdr *hdr,
 		return -ENOMEM;
 	om->nr = nr;
 	om->name = mod->name;
-	om->missing = collect(om, hdr, sechdrs);
+	om->missing = collect(om, hdr, sechdrs, mod);
 	collect_plts(om, hdr, sechdrs, mod);
 
 	guard(mutex)(&unwind_orc_lock);

@@ -76,15 +76,17 @@ bool unwind_orc_is_authentic(const struct task_struct *task, unsigned long raw,
 			     unsigned long cfa)
 {
 	unsigned long address = ptrauth_strip_kernel_insn_pac(raw);
+	unsigned long made;
 
 	if (!system_supports_address_auth())
 		return true;
+	made = task == current ? sign(address, cfa) :
+				 unwind_orc_sign_as(task, address, cfa);
+	if (likely(made == raw))
+		return true;
 	/* start_kernel() was called before there was a key. */
-	if (unwind_orc_is_boot_idle(task) && is_kernel_inittext(address))
-		return raw == address;
-	if (task == current)
-		return sign(address, cfa) == raw;
-	return unwind_orc_sign_as(task, address, cfa) == raw;
+	return unwind_orc_is_boot_idle(task) && is_kernel_inittext(address) &&
+	       raw == address;
 }
 #else
 bool unwind_orc_is_authentic(const struct task_struct *task, unsigned long raw,

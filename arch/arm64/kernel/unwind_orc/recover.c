@@ -9,12 +9,15 @@
  * in it is that of an earlier call. A reliable walk takes the entries one by one, each
  * for the frame that comes next, and is refused if one does not fit or is left.
  */
+#include <linux/cpufeature.h>
 #include <linux/ftrace.h>
+#include <linux/init.h>
 #include <linux/kprobes.h>
 #include <linux/sched.h>
 
 #include <asm/debug-monitors.h>
 #include <asm/insn-def.h>
+#include <asm/pointer_auth.h>
 #include <asm/stacktrace.h>
 
 #include "edge.h"
@@ -145,21 +148,24 @@ bool unwind_orc_recover(struct task_struct *task,
 EXPORT_SYMBOL_GPL(unwind_orc_recover);
 NOKPROBE_SYMBOL(unwind_orc_recover);
 
-/**
- * unwind_orc_is_graph_return() - does a function graph return go on at this PC?
- * @pc: any value
- */
-bool unwind_orc_is_graph_return(unsigned long pc)
+struct unwind_orc_places unwind_orc_places __ro_after_init;
+EXPORT_SYMBOL_GPL(unwind_orc_places);
+
+static int __init unwind_orc_init_places(void)
 {
+	if (IS_ENABLED(CONFIG_ARM64_PTR_AUTH_KERNEL) &&
+	    system_supports_address_auth())
+		unwind_orc_places.pac_mask = ptrauth_kernel_pac_mask();
 #ifdef CONFIG_FUNCTION_GRAPH_TRACER
-	return pc >= (unsigned long)return_to_handler &&
-	       pc < (unsigned long)return_to_handler_end;
-#else
-	return false;
+	unwind_orc_places.graph_return = (unsigned long)return_to_handler;
+	unwind_orc_places.graph_return_end = (unsigned long)return_to_handler_end;
 #endif
+#ifdef CONFIG_KRETPROBES
+	unwind_orc_places.kretprobe = (unsigned long)__kretprobe_trampoline;
+#endif
+	return 0;
 }
-EXPORT_SYMBOL_GPL(unwind_orc_is_graph_return);
-NOKPROBE_SYMBOL(unwind_orc_is_graph_return);
+early_initcall(unwind_orc_init_places);
 
 /**
  * unwind_orc_pass_entered() - an address that is in place, and may be kept, too
@@ -226,7 +232,7 @@ NOKPROBE_SYMBOL(probed_instruction);
  */
 bool unwind_orc_instruction(unsigned long pc, u32 *instruction)
 {
-	struct unwind_orc_region region;
+	const struct unwind_orc_region *region;
 	u32 frame_size;
 
 	if (!IS_ALIGNED(pc, AARCH64_INSN_SIZE))

@@ -70,19 +70,19 @@ int unwind_orc_accept_all(const struct unwind_orc_ops *ops)
 /**
  * unwind_orc_find() - the text section a PC lies in, and its table
  * @pc:         any value
- * @region:     filled in for UNWIND_ORC_FOUND
+ * @region:     set for UNWIND_ORC_FOUND, as long-lived as the text
  * @frame_size: filled in for UNWIND_ORC_BPF_BODY and UNWIND_ORC_BPF_TRAMPOLINE
  *
  * To be called under RCU, which keeps module, text and table in place.
  */
 enum unwind_orc_lookup unwind_orc_find(unsigned long pc,
-				       struct unwind_orc_region *region,
+				       const struct unwind_orc_region **region,
 				       u32 *frame_size)
 {
 	enum unwind_orc_lookup found;
 
 	if (pc - (unsigned long)vmlinux_region.text < vmlinux_region.text_size) {
-		*region = vmlinux_region;
+		*region = &vmlinux_region;
 		return UNWIND_ORC_FOUND;
 	}
 	if (is_kernel_inittext(pc))
@@ -108,17 +108,6 @@ bool unwind_orc_is_entry_text(unsigned long pc)
 }
 EXPORT_SYMBOL_GPL(unwind_orc_is_entry_text);
 NOKPROBE_SYMBOL(unwind_orc_is_entry_text);
-
-/**
- * unwind_orc_is_kretprobe_trampoline() - do kretprobes return to this PC?
- * @pc: any value
- */
-bool unwind_orc_is_kretprobe_trampoline(unsigned long pc)
-{
-	return is_kretprobe_trampoline(pc);
-}
-EXPORT_SYMBOL_GPL(unwind_orc_is_kretprobe_trampoline);
-NOKPROBE_SYMBOL(unwind_orc_is_kretprobe_trampoline);
 
 /**
  * unwind_orc_count() - count in a walk

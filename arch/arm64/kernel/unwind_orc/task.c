@@ -142,15 +142,3 @@ bool unwind_orc_is_boot_idle(const struct task_struct *task)
 }
 EXPORT_SYMBOL_GPL(unwind_orc_is_boot_idle);
 NOKPROBE_SYMBOL(unwind_orc_is_boot_idle);
-
-/**
- * unwind_orc_strip_pac() - a kernel PC without pointer authentication code
- * @pc: a return address as found in x30 or on the stack
- */
-unsigned long unwind_orc_strip_pac(unsigned long pc)
-{
-	return ptrauth_strip_kernel_insn_pac(pc);
-}
-EXPORT_SYMBOL_GPL(unwind_orc_strip_pac);
-NOKPROBE_SYMBOL(unwind_orc_strip_pac);
-

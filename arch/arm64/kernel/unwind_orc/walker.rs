@@ -72,12 +72,12 @@ struct OrcWalker;
 
 impl Walker for OrcWalker {
     fn check(region: &Region<'_>) -> Result<(), &'static str> {
-        let build_id = region.build_id.ok_or("text without a build-id")?;
-        let table = Table::new(region.table, build_id).map_err(|error| error.name())?;
+        let build_id = region.build_id().ok_or("text without a build-id")?;
+        let table = Table::new(region.table(), build_id).map_err(|error| error.name())?;
 
-        match region.text_bytes.checked_sub(table.header().text_bytes) {
+        match region.code().bytes().checked_sub(table.text_bytes()) {
             None => Err("more text described than there is"),
-            Some(rest) if rest > region.padding_bytes => Err("not all text described"),
+            Some(rest) if rest > region.padding_bytes() => Err("not all text described"),
             Some(_) => Ok(()),
         }
     }

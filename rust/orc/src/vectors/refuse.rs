@@ -270,7 +270,6 @@ pub(super) const VECTORS: &[Vector] = &[
     pc: FP_ONLY, sp: WORKER_SP, fp: u64::MAX - 15, words: [], CfaOffStack },
     stops_at! { "refuses_slot_below_stack_pointer",
     pc: FP_ONLY, sp: WORKER_SP, fp: WORKER_SP - 16, words: [], SlotOutsideFrame },
-    stops_at! { "refuses_slot_that_is_no_word", pc: ODD_SLOT, SlotOutsideFrame },
     Vector {
         name: "refuses_slot_at_the_cfa",
         start: State::switched_out(after_call(HIGH_SLOT), WORKER_SP - 32, 0),

@@ -8,7 +8,7 @@
 use crate::bpf;
 use crate::machine::{StackRange, State};
 use crate::reason::Reason;
-use crate::rule::{Cfa, CfaBase, Frame, Location, Rule, StackPointer, Undescribed, X29};
+use crate::rule::{Cfa, CfaBase, Frame, Location, RawRule, Rule, StackPointer, Undescribed, X29};
 use crate::vectors::Word;
 
 use core::num::NonZero;
@@ -80,8 +80,8 @@ pub const FP_ONLY: u64 = TEXT + 0x1f00;
 pub const FAR_FRAME: u64 = TEXT + 0x2800;
 /// The CFA is x29 + 16, and the registers are saved below x29.
 pub const BELOW_X29: u64 = TEXT + 0x2900;
-/// A row that no table holds: a slot that is no word.
-pub const ODD_SLOT: u64 = TEXT + 0x2a00;
+/// As [`WORKER`], and of those that are left by their return alone.
+pub const CALLED: u64 = TEXT + 0x2a00;
 /// A row that no table holds: a slot at the CFA.
 pub const HIGH_SLOT: u64 = TEXT + 0x2b00;
 
@@ -103,7 +103,15 @@ pub const NO_ROW: u64 = TEXT + 0x2600;
 pub const SIGNS: u64 = TEXT + 0x2c00;
 /// As [`WORKER`], and does not.
 pub const SIGNS_NOT: u64 = TEXT + 0x2d00;
-const TEXT_END: u64 = TEXT + 0x2e00;
+/// As [`KTHREAD`], and its call is a BL to [`CALLED`].
+pub const CALLS: u64 = TEXT + 0x2e00;
+/// As [`CALLED`], in the text of a live patch.
+pub const STAND_IN: u64 = TEXT + 0x2f00;
+/// As [`CALLED`], and traced: `bti c; mov x9, x30; bl ftrace_caller; …`.
+pub const CALLED_PATCHED: u64 = TEXT + 0x3700;
+/// As [`CALLS`] with [`CALLED_PATCHED`].
+pub const CALLS_PATCHED: u64 = TEXT + 0x3800;
+const TEXT_END: u64 = TEXT + 0x3000;
 /// A BPF program with a frame of 96 bytes, its prologue below +0x20, which changes
 /// nothing up to +0xc, its epilogue from +0x80.
 pub const BPF_PROG: u64 = TEXT + 0x3000;
@@ -137,9 +145,9 @@ pub const TASK: StackRange = stack(0xffff_8000_8400_0000, 0x4000);
 /// The CPU's IRQ stack.
 pub const IRQ: StackRange = stack(0xffff_8000_8410_0000, 0x4000);
 /// The CPU's overflow stack.
-pub const OVERFLOW: StackRange = stack(0xffff_8000_8420_0000, 0x1000);
+pub const OVERFLOW: StackRange = stack(0xffff_8000_8412_0000, 0x1000);
 /// From the end of the IRQ stack into the overflow stack.
-pub const FAR_SIZE: u32 = 0xf_c400;
+pub const FAR_SIZE: u32 = 0x1_c400;
 /// What `KSTACK_OFFSET_MAX()` gives at most.
 pub const RANDOM_OFFSET: u32 = 0x3f0;
 /// `task_pt_regs()`.
@@ -260,8 +268,26 @@ pub(super) const fn preempted(sp: u64) -> State {
     State::switched_out(after_call(SWITCH), sp, sp)
 }
 
-/// The rule at a PC of the synthetic text.
-pub(super) fn rule(pc: u64) -> Result<Rule, Reason> {
+/// The rule at a PC of the synthetic text, as a table would hold it: also one that none may.
+pub(super) fn raw_rule(pc: u64) -> Result<RawRule, Reason> {
+    let function = pc & !0xff;
+    match function {
+        BPF_PROG => return bpf_program(pc & 0xff, 96),
+        BPF_TAIL_CALLER => return bpf_program(pc & 0xff, 0),
+        BPF_NO_FRAME => return bpf_program(pc & 0xff, 8),
+        BPF_TRAMPOLINE => return bpf_trampoline(pc & 0xff, 160),
+        BPF_TRAMPOLINE_NO_SIZE => return bpf_trampoline(pc & 0xff, 0),
+        BPF_TRAMPOLINE_SMALL => return bpf_trampoline(pc & 0xff, 24),
+        _ => {}
+    }
+    let raw = match rule(pc)? {
+        Rule::Frame(frame) => frame.pack(),
+        unreliable => unreliable.encode(),
+    };
+    raw.ok_or(Reason::NoRow)
+}
+
+fn rule(pc: u64) -> Result<Rule, Reason> {
     let function = pc & !0xff;
     match function {
         RET_FROM_FORK..ENTRY_END | BOOT_ENTRY => Err(Reason::EntryText),
@@ -273,15 +299,9 @@ pub(super) fn rule(pc: u64) -> Result<Rule, Reason> {
         BAD_CFI => unreliable(Undescribed::BadCfi),
         NO_TABLE => Err(Reason::NoTable),
         NO_ROW => Err(Reason::NoRow),
-        BPF_PROG => bpf_program(pc & 0xff, 96),
-        BPF_TAIL_CALLER => bpf_program(pc & 0xff, 0),
-        BPF_NO_FRAME => bpf_program(pc & 0xff, 8),
-        BPF_TRAMPOLINE => bpf_trampoline(pc & 0xff, 160),
-        BPF_TRAMPOLINE_NO_SIZE => bpf_trampoline(pc & 0xff, 0),
-        BPF_TRAMPOLINE_SMALL => bpf_trampoline(pc & 0xff, 24),
         BPF_DISPATCHER => Err(Reason::BpfOther),
         INIT_TEXT => Err(Reason::InitText),
-        KTHREAD..HOLE | FTRACE_CALLER_START..TEXT_END => {
+        KTHREAD..HOLE | FTRACE_CALLER_START..TEXT_END | CALLED_PATCHED | CALLS_PATCHED => {
             frame(function, pc & 0xff).map(Rule::Frame)
         }
         _ => Err(Reason::NotText),
@@ -289,16 +309,16 @@ pub(super) fn rule(pc: u64) -> Result<Rule, Reason> {
 }
 
 /// What the kernel says of a program with a frame of this size, 0 if not fixed.
-fn bpf_program(offset: u64, frame_bytes: u32) -> Result<Rule, Reason> {
+fn bpf_program(offset: u64, frame_bytes: u32) -> Result<RawRule, Reason> {
     match offset {
-        0..0x10 => Ok(Rule::Frame(Frame::ENTRY)),
+        0..0x10 => Ok(RawRule::ENTRY),
         0x20..0x80 => bpf::body(NonZero::new(frame_bytes)),
         _ => Err(Reason::BpfOther),
     }
 }
 
 /// What the kernel says of a trampoline with a frame of this size, 0 if not known.
-fn bpf_trampoline(offset: u64, frame_bytes: u32) -> Result<Rule, Reason> {
+fn bpf_trampoline(offset: u64, frame_bytes: u32) -> Result<RawRule, Reason> {
     match offset {
         0x20..0x80 => bpf::trampoline(NonZero::new(frame_bytes)),
         _ => Err(Reason::BpfOther),
@@ -390,7 +410,11 @@ fn frame(function: u64, offset: u64) -> Result<Frame, Reason> {
         ODD_FRAME => saved(CfaBase::Sp, 24, X29::Other),
         FAR_FRAME => saved(CfaBase::Sp, FAR_SIZE, X29::Other),
         BELOW_X29 => slots(CfaBase::Fp, 16, 24),
-        ODD_SLOT => slots(CfaBase::Sp, 32, 20),
+        CALLED | CALLED_PATCHED | STAND_IN => Frame {
+            left_by_return: offset < 4,
+            ..usual(48, offset)
+        },
+        CALLS | CALLS_PATCHED => usual(32, offset),
         HIGH_SLOT => slots(CfaBase::Sp, 32, 0),
         FP_ONLY => saved(CfaBase::Fp, 32, X29::Other),
         _ => return Err(Reason::NotText),
@@ -441,11 +465,14 @@ pub(super) const fn instruction(pc: u64) -> Option<u32> {
         (_, 0x54) => Some(0xd65f_03c0),                // ret
         (_, BPF_CALL) => Some(0xd65f_0140),            // ret x10
         (_, BPF_NO_CALL) => Some(0xd65f_0140),
-        (_, 0x58) => Some(0x1000_005e),    // adr x30, .+8
-        (WORKER, _) => Some(0xd63f_0100),  // blr x8
-        (SWITCH, _) => Some(0xd73f_0909),  // blraa x8, x9
-        (HANDLER, _) => Some(0xd63f_0d1f), // blrabz x8
-        _ => Some(0x97ff_ff00),            // bl
+        (_, 0x58) => Some(0x1000_005e),           // adr x30, .+8
+        (CALLS, _) => Some(0x97ff_fef8),          // bl CALLED
+        (CALLS_PATCHED, _) => Some(0x97ff_ffb8),  // bl CALLED_PATCHED
+        (CALLED_PATCHED, 4) => Some(0xaa1e_03e9), // mov x9, x30
+        (WORKER, _) => Some(0xd63f_0100),         // blr x8
+        (SWITCH, _) => Some(0xd73f_0909),         // blraa x8, x9
+        (HANDLER, _) => Some(0xd63f_0d1f),        // blrabz x8
+        _ => Some(0x97ff_ff00),                   // bl
     }
 }
 
@@ -462,6 +489,7 @@ fn saved(base: CfaBase, size: u32, x29: X29) -> Frame {
         caller_fp: Location::Slot(size),
         x29,
         patch_site: false,
+        left_by_return: false,
     }
 }
 
@@ -487,6 +515,7 @@ fn ftrace_caller(caller_fp: u32) -> Frame {
         caller_fp: Location::Slot(caller_fp),
         x29: X29::Record(32),
         patch_site: true,
+        left_by_return: false,
     }
 }
 

@@ -53,7 +53,49 @@ macro_rules! forged {
     };
 }
 
+/// What the first function of the thread has called with BL is in this function.
+macro_rules! called {
+    ($name:literal, $caller:expr => $function:expr, [$($outer:expr),*], $verdict:expr) => {
+        Vector {
+            name: $name,
+            words: &[
+                FINAL,
+                KTHREAD_FRAME,
+                &record(WORKER_SP, KTHREAD_SP, after_call($caller)),
+                &record(SWITCH_SP, WORKER_SP, after_call($function)),
+            ],
+            frames: &[
+                after_call(SWITCH),
+                after_call($function),
+                after_call($caller),
+                $($outer),*
+            ],
+            verdict: $verdict,
+            ..BLOCKED
+        }
+    };
+}
+
+const NOT_CALLED: Verdict = Verdict::Unreliable {
+    reason: Reason::NotCallee,
+    frame: 2,
+    pc: after_call(CALLS),
+};
+
 pub(super) const VECTORS: &[Vector] = &[
+    called! {
+        "follows_function_that_was_called", CALLS => CALLED, [after_call(RET_FROM_FORK)], BLOCKED.verdict
+    },
+    called! {
+        "follows_live_patch_of_function_that_was_called", CALLS => STAND_IN, [after_call(RET_FROM_FORK)],
+        BLOCKED.verdict
+    },
+    // A live patch has left itself for this one.
+    called! {
+        "follows_anything_below_patched_function", CALLS_PATCHED => WORKER,
+        [after_call(RET_FROM_FORK)], BLOCKED.verdict
+    },
+    called! { "refuses_function_that_was_not_called", CALLS => WORKER, [], NOT_CALLED },
     Vector {
         name: "follows_shadow_call_stack",
         shadow: PUSHED,

@@ -6,7 +6,7 @@ use crate::cpu::*;
 use orc::bpf;
 use orc::machine::{FtraceRegs, Machine, RegsLayout, StackRange};
 use orc::reason::Reason;
-use orc::rule::{Cfa, CfaBase, Frame, Location, Rule, StackPointer, Undescribed, X29};
+use orc::rule::{Cfa, CfaBase, Frame, Location, RawRule, Rule, StackPointer, Undescribed, X29};
 use orc::shadow::Cursor;
 use std::num::NonZero;
 
@@ -69,6 +69,7 @@ fn row(size: u32, return_address: Location, caller_fp: Location, x29: X29) -> Fr
         caller_fp,
         x29,
         patch_site: false,
+        left_by_return: false,
     }
 }
 
@@ -119,25 +120,25 @@ impl Machine for Walked<'_> {
     const REGS: RegsLayout = RegsLayout::LINUX_7_3;
     const FTRACE_REGS: FtraceRegs = FtraceRegs::LINUX_7_3;
 
-    fn rule(&mut self, pc: u64) -> Result<Rule, Reason> {
+    fn rule(&mut self, pc: u64) -> Result<RawRule, Reason> {
         use Location::Slot;
-        if let Some(number) = Cpu::function(pc) {
-            let offset = pc % FUNCTION_BYTES;
-            return Ok(Rule::Frame(of_function(&self.functions[number], offset)));
-        }
-        match pc {
-            FTRACE..GRAPH => Ok(of_ftrace(pc - FTRACE)),
-            GRAPH..KRETPROBE => Ok(of_graph(pc - GRAPH)),
-            KRETPROBE..HANDLER => Ok(NO_CFI),
-            HANDLER..FENTRY => {
-                let frame = row(32, Slot(24), Slot(32), X29::Record(32));
-                Ok(Rule::Frame(frame))
+        let rule = match pc {
+            FTRACE..GRAPH => of_ftrace(pc - FTRACE),
+            GRAPH..KRETPROBE => of_graph(pc - GRAPH),
+            KRETPROBE..HANDLER => NO_CFI,
+            HANDLER..FENTRY => Rule::Frame(row(32, Slot(24), Slot(32), X29::Record(32))),
+            FENTRY..ENTRY if (0x18..0x2c).contains(&(pc & 0xff)) => {
+                return bpf::trampoline(FRAME_BYTES)
             }
-            FENTRY..ENTRY if (0x18..0x2c).contains(&(pc & 0xff)) => bpf::trampoline(FRAME_BYTES),
-            FENTRY..ENTRY => Err(Reason::BpfOther),
-            _ if pc == ENTRY + 4 => Err(Reason::EntryText),
-            _ => Err(Reason::NotText),
-        }
+            FENTRY..ENTRY => return Err(Reason::BpfOther),
+            _ if pc == ENTRY + 4 => return Err(Reason::EntryText),
+            _ => {
+                let number = Cpu::function(pc).ok_or(Reason::NotText)?;
+                let offset = pc % FUNCTION_BYTES;
+                Rule::Frame(of_function(&self.functions[number], offset))
+            }
+        };
+        rule.encode().ok_or(Reason::NoRow)
     }
 
     fn instruction(&mut self, pc: u64) -> Option<u32> {
@@ -166,8 +167,8 @@ impl Machine for Walked<'_> {
         Some(self.cpu.words.get(&address).copied().unwrap_or(0x5a5b))
     }
 
-    fn stacks(&self) -> &[StackRange] {
-        &[STACK]
+    fn stack(&self, number: usize) -> Option<StackRange> {
+        (number == 0).then_some(STACK)
     }
 
     fn task_regs(&self) -> u64 {

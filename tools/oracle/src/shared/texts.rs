@@ -3,12 +3,26 @@
 //! Text that comes and goes: modules and BPF.
 
 use super::{lock, Shared};
+use crate::book::Row;
 use crate::memory::Space;
 
 use orc::bpf;
 use orc::reason::Reason;
+#[cfg(not(feature = "before"))]
+use orc::rule::RawRule;
 use orc::rule::{Frame, Rule};
 use std::num::NonZero;
+
+/// The rule of BPF code, which has words.
+#[cfg(not(feature = "before"))]
+fn unpack(raw: RawRule) -> Row {
+    raw.unpack().ok_or(Reason::BpfOther)
+}
+
+#[cfg(feature = "before")]
+fn unpack(rule: Rule) -> Row {
+    Ok(rule)
+}
 
 /// A section of a module, as the loader has it.
 struct Section {
@@ -133,10 +147,10 @@ impl Shared {
             space.read32(ksym + (ksyms.callsite & !3))? >> (8 * (ksyms.callsite & 3)) & 0xff != 0;
         let body = match callsite {
             #[cfg(not(feature = "before"))]
-            true => bpf::trampoline(frame_size),
+            true => bpf::trampoline(frame_size).and_then(unpack),
             #[cfg(feature = "before")]
             true => Err(Reason::BpfOther),
-            false => bpf::body(frame_size),
+            false => bpf::body(frame_size).and_then(unpack),
         };
         let size = end.checked_sub(start).filter(|size| *size < 1 << 24)?;
         let (entry_end, fp_start, fp_end) = (entry_end?.into(), fp_start?.into(), fp_end?.into());

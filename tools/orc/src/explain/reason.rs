@@ -88,6 +88,10 @@ pub const fn meaning(reason: Reason) -> &'static str {
             "the return address has the signature of another address, frame or task, or none \
              where its function signs"
         }
+        Reason::NotCallee => {
+            "the call before this return address is of a function that returns by itself, and \
+             the frame below is in another one"
+        }
     }
 }
 
@@ -220,6 +224,7 @@ mod tests {
         caller_fp: Location::Slot(32),
         x29: X29::Record(32),
         patch_site: false,
+        left_by_return: false,
     };
 
     fn fit(at: Rule, call: Rule, reason: Reason) -> Fit {

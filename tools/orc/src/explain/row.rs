@@ -167,7 +167,7 @@ impl<'i> Section<'i> {
 impl<'i> Proved<'i> {
     fn new(text: &Text, number: usize, file: Rc<generate::Proved<'i>>) -> Self {
         Self {
-            rows: generate::rows(text, &file.proofs[number]),
+            rows: file.rows_of(number, text),
             file,
             number,
         }

@@ -33,6 +33,7 @@ pub(super) fn row(facts: &Facts, claim: &Claim) -> Result<Frame, Class> {
         caller_fp: caller_fp(facts, claim)?,
         x29: x29(facts),
         patch_site: claim.signal_frame && knows_traced_return(facts, claim),
+        left_by_return: false,
     };
     if let Some(by_sp) = relative_to_sp(facts, &frame) {
         return Ok(by_sp);
@@ -40,8 +41,12 @@ pub(super) fn row(facts: &Facts, claim: &Claim) -> Result<Frame, Class> {
     if frame.is_valid() {
         return Ok(frame);
     }
-    // Not a record that the walk could follow, so nothing to compare with.
+    // Not a record that the walk could follow, so nothing to compare with. A rule has no
+    // room for bounds then.
     frame.x29 = X29::Other;
+    if matches!(frame.sp, StackPointer::Below { .. }) {
+        frame.sp = StackPointer::Anywhere;
+    }
     match frame.is_valid() {
         true => Ok(frame),
         false => Err(Class::NotExpressible),
@@ -178,6 +183,7 @@ pub(super) fn row_of(facts: &Facts) -> Option<Frame> {
         caller_fp,
         x29: x29(facts),
         patch_site: false,
+        left_by_return: false,
     };
     frame.is_valid().then_some(frame)
 }
@@ -202,7 +208,7 @@ fn x29(facts: &Facts) -> X29 {
 }
 
 /// No stack is as large: what is farther away than this is not bounded.
-const LARGEST_STACK: u32 = 1 << 20;
+const LARGEST_STACK: u32 = orc::rule::MAX_OFFSET;
 
 /// Where SP is, where the CFA comes from `base`.
 fn stack_pointer(facts: &Facts, base: CfaBase) -> StackPointer {

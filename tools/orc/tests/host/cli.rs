@@ -125,8 +125,8 @@ fn a_kernel_is_linked_with_its_table_and_filled() {
         "{changed:?}"
     );
     assert_eq!(after[start + 16..start + 36], [0xcd; 20]);
-    let filled = &after[start..start + table.len()];
-    assert!(orc::table::Table::new(filled, &[0xcd; 20]).is_ok());
+    let filled = orctool::table::words(&after[start..start + table.len()]).unwrap();
+    assert!(orc::table::Table::new(&filled, &[0xcd; 20]).is_ok());
 
     // Once more changes nothing, and the tables are shown as they are.
     assert_eq!(orctool(&["gen", "--fill", &linked]).0, 0);

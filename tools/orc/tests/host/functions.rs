@@ -2,6 +2,7 @@
 
 //! Which functions a section is found to hold.
 
+use orc::rule::Rule;
 use orctool::generate::Proved;
 use orctool::input::Input;
 use orctool::text::{Kind, Target};
@@ -155,8 +156,13 @@ fn calls_go_to_the_symbol_before_the_cfi() {
     let words = [NOP, NOP, ADD, RET, RET, RET];
     let file = file(&words, &symbols, &[(8, 8), (20, 4)]);
     let input = Input::read(&file).unwrap();
-    let proved = Proved::new(&input, || ());
-    assert_eq!(proved.return_only(), [[0, 20]]);
+    let rows = Proved::new(&input, || ()).rows(&input);
+    let marked = (0..6).map(|word| match rows[0].at(4 * word) {
+        Some(Rule::Frame(frame)) => frame.left_by_return,
+        _ => false,
+    });
+    let expected = [true, true, true, true, false, true];
+    assert!(marked.eq(expected), "{:?}", rows[0].rows);
 }
 
 #[test]

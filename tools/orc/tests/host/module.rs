@@ -312,7 +312,8 @@ fn the_relocated_table_is_found_by_the_kernel() {
     let file = object::File::parse(&*bytes).unwrap();
     for text in [".text", ".init.text"] {
         let section = file.section_by_name(&format!(".orc_unwind{text}")).unwrap();
-        let table = Table::new(section.data().unwrap(), &[0xab; 20]).unwrap();
+        let words = orctool::table::words(section.data().unwrap()).unwrap();
+        let table = Table::new(&words, &[0xab; 20]).unwrap();
         assert!(matches!(table.lookup(8), Some(orc::rule::Rule::Frame(_))));
     }
 }

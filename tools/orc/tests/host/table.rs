@@ -5,7 +5,7 @@
 use orc::rule::{Cfa, CfaBase, Frame, Location, Rule, StackPointer, Undescribed, X29};
 use orc::table::Table;
 use orctool::input::Input;
-use orctool::table::{write, Rows, Unwritable};
+use orctool::table::{words, write, Rows, Unwritable};
 use orctool::tables;
 
 use crate::assemble::kernel;
@@ -13,7 +13,11 @@ use crate::assemble::kernel;
 const HOLE: Rule = Rule::Unreliable(Undescribed::Hole);
 
 fn frame(offset: u32) -> Rule {
-    Rule::Frame(Frame {
+    Rule::Frame(sized(offset))
+}
+
+fn sized(offset: u32) -> Frame {
+    Frame {
         cfa: Cfa {
             base: CfaBase::Sp,
             offset,
@@ -24,7 +28,8 @@ fn frame(offset: u32) -> Rule {
         caller_fp: Location::Register,
         x29: X29::Caller,
         patch_site: false,
-    })
+        left_by_return: false,
+    }
 }
 
 /// Writes rows, and reads each instruction's rule back.
@@ -33,8 +38,8 @@ fn check(text_bytes: u32, rows: &[(u32, Rule)]) {
         text_bytes,
         rows: rows.to_vec(),
     };
-    let bytes = write(&rows, &[9; 20]).unwrap();
-    let table = Table::new(&bytes, &[9; 20]).unwrap();
+    let words = words(&write(&rows, &[9; 20]).unwrap()).unwrap();
+    let table = Table::new(&words, &[9; 20]).unwrap();
     assert_eq!(table.rows().collect::<Vec<_>>(), rows.rows);
     for at in (0..text_bytes).step_by(4) {
         let number = rows.rows.partition_point(|(start, _)| *start <= at);
@@ -46,13 +51,18 @@ fn check(text_bytes: u32, rows: &[(u32, Rule)]) {
 #[test]
 fn rows_come_back() {
     check(4, &[(0, HOLE)]);
-    check(1020, &[(0, HOLE), (1016, frame(0))]);
-    check(1024, &[(0, HOLE), (1020, frame(16))]);
-    check(1028, &[(0, HOLE), (1024, frame(16))]);
+    check(508, &[(0, HOLE), (504, frame(0))]);
+    check(512, &[(0, HOLE), (508, frame(16))]);
+    check(516, &[(0, HOLE), (512, frame(16))]);
     // Blocks that no row starts in, and one where each instruction has its own.
     check(10 * 1024, &[(0, frame(0)), (5 * 1024 + 4, HOLE)]);
     let dense: Vec<_> = (0..600).map(|i| (i * 4, frame(i % 7 * 8))).collect();
     check(2400, &dense);
+    // More rules than a row has numbers for, some of them in many rows.
+    let many: Vec<_> = (0..2000)
+        .map(|i| (i * 4, frame((i * i) % 1499 * 8)))
+        .collect();
+    check(8000, &many);
 }
 
 #[test]
@@ -66,9 +76,18 @@ fn no_text_is_no_rows() {
 
 #[test]
 fn as_many_rules_as_there_are_numbers() {
+    // A frame can have two sizes and an address in x30, or one in a slot.
+    let rule = |i: u32| match i {
+        0..0x8000 => frame(i * 8),
+        _ => Rule::Frame(Frame {
+            return_address: Location::Slot(8),
+            signed: Some(false),
+            ..sized((i - 0x7fff) * 8)
+        }),
+    };
     let rows = |count: u32| Rows {
         text_bytes: count * 4,
-        rows: (0..count).map(|i| (i * 4, frame(i * 8))).collect(),
+        rows: (0..count).map(|i| (i * 4, rule(i))).collect(),
     };
     assert!(write(&rows(65_536), &[0; 20]).is_ok());
     assert_eq!(write(&rows(65_537), &[0; 20]), Err(Unwritable::Rules));

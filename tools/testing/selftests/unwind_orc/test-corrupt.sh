@@ -13,6 +13,8 @@ CORRUPT=$DEBUGFS/test_orc_corrupt
 mismatch='frame pointer mismatch'
 misplaced="$mismatch|misaligned frame|frame outside the stack|frame below the stack pointer"
 misplaced="$misplaced|saved register outside its frame"
+# Also where the call before it is of another function than the frame below is in.
+elsewhere="$misplaced|not the function that was called"
 
 # lie and reasons (alternatives): told to a blocked task
 blocked_lies=(
@@ -23,7 +25,7 @@ blocked_lies=(
 	"ra-null|null pc"
 	"ra-odd|misaligned pc"
 	"ra-data|not kernel text"
-	"ra-other|$misplaced"
+	"ra-other|$elsewhere"
 	"ra-handler|no call before the return address|code with other conventions"
 	"ra-slot|not kernel text"
 	"record-zero|null pc"
@@ -31,7 +33,7 @@ blocked_lies=(
 	"sp-odd|misaligned stack pointer"
 	"sp-null|stack pointer on no known stack"
 	"final-type|unknown frame record type"
-	"end-ra-other|$misplaced"
+	"end-ra-other|$elsewhere"
 	"end-ra-data|not kernel text"
 	"end-ra-handler|no call before the return address"
 	"end-ra-init|text freed after boot"
@@ -44,7 +46,7 @@ preempted_lies=(
 	"regs-user|saved registers not of kernel code"
 	"regs-pc-other|$misplaced"
 	"regs-pc-null|null pc"
-	"entry-ra-other|$misplaced"
+	"entry-ra-other|$elsewhere"
 	"entry-ra-data|not kernel text"
 	"entry-ra-handler|no call before the return address"
 )

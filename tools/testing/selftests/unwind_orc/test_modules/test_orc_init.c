@@ -30,7 +30,7 @@ static DECLARE_COMPLETION(running);
 
 static enum unwind_orc_lookup look(void)
 {
-	struct unwind_orc_region region;
+	const struct unwind_orc_region *region;
 	u32 frame_size;
 
 	guard(rcu)();

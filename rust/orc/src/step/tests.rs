@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The two ways to step from a plain frame: where the short one gives an answer, it is
+//! that of the long one.
+
+// A test may panic: that is how it fails.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::unwrap_used
+)]
+
+extern crate std;
+
+use super::*;
+use crate::machine::{FtraceRegs, RegsLayout, StackRange};
+use crate::rule::Cfa;
+use proptest::prelude::*;
+use std::vec::Vec;
+
+const STACK: StackRange = StackRange {
+    low: 0x1_0000,
+    high: 0x1_0200,
+};
+
+/// A stack of words, whose reads are noted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Memory {
+    words: Vec<u64>,
+    unreadable: Option<u64>,
+    witnessed: Vec<(u64, u64, Option<bool>)>,
+}
+
+impl Machine for Memory {
+    const REGS: RegsLayout = RegsLayout::LINUX_7_3;
+    const FTRACE_REGS: FtraceRegs = FtraceRegs::LINUX_7_3;
+
+    fn rule(&mut self, _pc: u64) -> Result<RawRule, Reason> {
+        Err(Reason::NotText)
+    }
+
+    fn instruction(&mut self, _pc: u64) -> Option<u32> {
+        None
+    }
+
+    fn read(&mut self, address: u64) -> Option<u64> {
+        assert!(address % 8 == 0 && STACK.contains(address, 8));
+        let number = usize::try_from((address - STACK.low) / 8).unwrap();
+        (self.unreadable != Some(address)).then(|| self.words[number])
+    }
+
+    fn stack(&self, number: usize) -> Option<StackRange> {
+        (number == 0).then_some(STACK)
+    }
+
+    fn task_regs(&self) -> u64 {
+        0
+    }
+
+    fn strip_pac(&self, address: u64) -> u64 {
+        address
+    }
+
+    fn recover(&mut self, pc: u64, _fp: u64) -> Result<u64, Reason> {
+        Ok(pc)
+    }
+
+    fn recover_interrupted(&mut self, pc: u64, _fp: u64) -> Result<u64, Reason> {
+        Ok(pc)
+    }
+
+    fn pass_entered(&mut self, _lr: u64, _fp: u64) {}
+
+    fn witness(&mut self, raw: u64, cfa: u64, signed: Option<bool>) -> Result<(), Reason> {
+        self.witnessed.push((raw, cfa, signed));
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), Reason> {
+        Ok(())
+    }
+}
+
+fn any_plain() -> impl Strategy<Value = Frame> {
+    (0_u32..12, 0_u32..12, any::<Option<bool>>()).prop_map(|(size, record, signed)| Frame {
+        cfa: Cfa {
+            base: CfaBase::Sp,
+            offset: size * 8,
+        },
+        sp: StackPointer::Exact,
+        return_address: Location::Slot((record * 8).saturating_sub(8)),
+        signed,
+        caller_fp: Location::Slot(record * 8),
+        x29: X29::Record(record * 8),
+        patch_site: false,
+        left_by_return: false,
+    })
+}
+
+/// Most are on the stack, many are multiples of 16.
+fn any_address() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        8 => (0_u64..40).prop_map(|slot| STACK.low - 32 + slot * 16),
+        2 => (0_u64..80).prop_map(|slot| STACK.low - 32 + slot * 8),
+        1 => Just(u64::MAX - 15),
+        1 => any::<u64>(),
+    ]
+}
+
+fn any_kind() -> impl Strategy<Value = Kind> {
+    prop_oneof![
+        Just(Kind::ReturnsTo),
+        Just(Kind::SwitchedOut),
+        Just(Kind::Interrupted { lr: Some(8), x9: 0 }),
+        Just(Kind::Entered { lr: 8 }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+    #[test]
+    fn both_ways_lead_to_the_same_caller(
+        rule in any_plain(),
+        sp in any_address(),
+        distance in prop_oneof![6 => Just(None), 1 => any_address().prop_map(Some)],
+        kind in any_kind(),
+        words in prop::collection::vec(any::<u64>(), 64),
+        unreadable in prop::option::weighted(0.2, any_address()),
+    ) {
+        let raw = rule.pack().unwrap();
+        let record = sp.wrapping_add(u64::from(rule.cfa.offset))
+            .wrapping_sub(match rule.x29 { X29::Record(offset) => u64::from(offset), _ => 0 });
+        let state = State { pc: 0x100, kind, sp, fp: distance.unwrap_or(record) };
+        let mut memory = Memory { words, unreadable, witnessed: Vec::new() };
+        let Ok(stacks) = Stacks::starting_at(&memory, STACK.low) else { unreachable!() };
+        let mut other = memory.clone();
+        let mut caller = state;
+        let long = by_rule(&mut other, &mut stacks.clone(), &mut caller, raw).map(|()| caller);
+        match plain(&mut memory, &stacks, &state, raw) {
+            Some((caller, signed)) => {
+                memory.witness(caller.pc, caller.sp, signed).unwrap();
+                prop_assert_eq!(Ok(caller), long);
+                prop_assert_eq!(memory, other);
+            }
+            // With SP on the stack, as it is in a walk, and a rule that a table may hold, the
+            // short way is enough.
+            None => prop_assert!(long.is_err() || !rule.is_valid() || sp < STACK.low),
+        }
+    }
+}
