@@ -3,8 +3,8 @@
 //! A checked table, and the lookup of a row by its offset in the text.
 //!
 //! [`Table::new`] does the whole check once, when the kernel starts or loads a
-//! module. [`Table::accepted`] opens the same bytes again for a walk, in constant
-//! time. A lookup is total whatever the bytes are.
+//! module. [`Table::accepted`] opens the same words again for a walk, in constant
+//! time. A lookup is total whatever the words are.
 
 use crate::format::{
     self, Header, HeaderError, Layout, Sizes, BLOCK_INSTRUCTIONS, ESCAPE, INSTRUCTION_BYTES,
