@@ -126,6 +126,9 @@ static bool look_at(struct task_struct *task)
 		nr_strange++;
 		return false;
 	}
+	/* It has never run: there is no word to change. */
+	if (run->stack.sp >= run->stack.end)
+		return false;
 	if (!is_true(task)) {
 		nr_disputed++;
 		return false;
