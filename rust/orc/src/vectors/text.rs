@@ -105,8 +105,8 @@ pub const SIGNS: u64 = TEXT + 0x2c00;
 pub const SIGNS_NOT: u64 = TEXT + 0x2d00;
 /// As [`KTHREAD`], and its call is a BL to [`CALLED`].
 pub const CALLS: u64 = TEXT + 0x2e00;
-/// As [`CALLED`], in the text of a live patch.
-pub const STAND_IN: u64 = TEXT + 0x2f00;
+/// As [`CALLED`], in the text of a live patch, and farther from it than a function reaches.
+pub const STAND_IN: u64 = TEXT + 0x3e00;
 /// As [`CALLED`], and traced: `bti c; mov x9, x30; bl ftrace_caller; …`.
 pub const CALLED_PATCHED: u64 = TEXT + 0x3700;
 /// As [`CALLS`] with [`CALLED_PATCHED`].
@@ -301,9 +301,11 @@ fn rule(pc: u64) -> Result<Rule, Reason> {
         NO_ROW => Err(Reason::NoRow),
         BPF_DISPATCHER => Err(Reason::BpfOther),
         INIT_TEXT => Err(Reason::InitText),
-        KTHREAD..HOLE | FTRACE_CALLER_START..TEXT_END | CALLED_PATCHED | CALLS_PATCHED => {
-            frame(function, pc & 0xff).map(Rule::Frame)
-        }
+        KTHREAD..HOLE
+        | FTRACE_CALLER_START..TEXT_END
+        | CALLED_PATCHED
+        | CALLS_PATCHED
+        | STAND_IN => frame(function, pc & 0xff).map(Rule::Frame),
         _ => Err(Reason::NotText),
     }
 }

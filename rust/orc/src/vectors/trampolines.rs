@@ -179,6 +179,10 @@ pub(super) const VECTORS: &[Vector] = &[
     below_return_to_handler! { "follows_function_graph_return_that_is_known",
     saved: after_call(KTHREAD), kept: [],
     [after_call(KTHREAD), after_call(RET_FROM_FORK)], Verdict::Reliable { frames: 4 } },
+    // What CALLS has called was another function, and has returned.
+    below_return_to_handler! { "follows_function_graph_return_of_function_that_was_called",
+    saved: after_call(CALLS), kept: [],
+    [after_call(CALLS), after_call(RET_FROM_FORK)], Verdict::Reliable { frames: 4 } },
     below_return_to_handler! { "refuses_function_graph_return_that_is_lost",
     saved: RETURN_TO_HANDLER, kept: [],
     [], stop(Reason::FgraphLost, 2, RETURN_TO_HANDLER) },
