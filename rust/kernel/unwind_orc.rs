@@ -61,6 +61,7 @@ pub use trace::{
 mod walk;
 pub use walk::{
     is_entry_text,
+    is_ftrace_return,
     is_graph_return,
     is_kretprobe_trampoline,
     is_replaced,

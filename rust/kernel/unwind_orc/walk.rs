@@ -287,6 +287,12 @@ pub fn is_graph_return(pc: u64) -> bool {
     (places.graph_return as u64..places.graph_return_end as u64).contains(&pc)
 }
 
+/// Whether `pc` is the instruction of `ftrace_caller` that goes to the callsite.
+#[inline(always)]
+pub fn is_ftrace_return(pc: u64) -> bool {
+    pc == places().ftrace_return as u64
+}
+
 /// Whether `pc` is the address at which kretprobes make functions return.
 #[inline(always)]
 pub fn is_kretprobe_trampoline(pc: u64) -> bool {

@@ -111,8 +111,8 @@ pub enum Kind {
     Interrupted {
         /// x30 there; `None` when its value is not known.
         lr: Option<u64>,
-        /// x9 there, or zero, which is no return address, if it is not known. It
-        /// counts in ftrace trampolines alone.
+        /// x9 there, or zero, which is no text, if it is not known. It counts in
+        /// ftrace trampolines alone.
         x9: u64,
     },
     /// A call before the PC has not returned yet. The call, not the PC, decides
@@ -232,6 +232,12 @@ pub trait Machine {
     /// Whether this address is in `return_to_handler`, which returns in place of a
     /// function that the function graph tracer has traced.
     fn is_graph_return(&self, _pc: u64) -> bool {
+        false
+    }
+
+    /// Whether this is the instruction of `ftrace_caller` that goes to the callsite, or where a
+    /// callback has sent the task: `ret x9`, with all other registers as they will be there.
+    fn is_ftrace_return(&self, _pc: u64) -> bool {
         false
     }
 

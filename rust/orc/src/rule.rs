@@ -265,6 +265,16 @@ impl RawRule {
             _ => Some(Rule::Frame(Frame::unpack(self.0)?)),
         }
     }
+
+    /// The frame of these words, if they are those of one, as [`RawRule::unpack`].
+    #[inline(always)]
+    pub(crate) fn frame(self) -> Option<Frame> {
+        let [head, _] = self.0;
+        match head & bits::FRAME {
+            0 => None,
+            _ => Frame::unpack(self.0),
+        }
+    }
 }
 
 #[cold]
@@ -461,6 +471,7 @@ impl Frame {
         (Self::unpack(raw.0).as_ref() == Some(self)).then_some(raw)
     }
 
+    #[inline(always)]
     fn unpack([head, numbers]: [u32; 2]) -> Option<Self> {
         let base = match head & bits::CFA_FP {
             0 => CfaBase::Sp,

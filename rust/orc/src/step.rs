@@ -12,9 +12,7 @@
 
 use crate::machine::{Kind, Machine, State};
 use crate::reason::Reason;
-use crate::rule::{
-    CfaBase, Frame, Location, RawRule, Rule, StackPointer, LEFT_BY_RETURN_BYTES, X29,
-};
+use crate::rule::{CfaBase, Frame, Location, RawRule, StackPointer, LEFT_BY_RETURN_BYTES, X29};
 use crate::stacks::Stacks;
 
 /// `FRAME_META_TYPE_FINAL` of `asm/stacktrace/frame.h`.
@@ -44,7 +42,7 @@ pub(crate) fn step<M: Machine>(
     let site = call_site(machine, state)?;
     let raw = match rule(machine, site.unwrap_or(state.pc)) {
         Ok(raw) => raw,
-        Err(why) => return step_from_entry(machine, stacks, state, callee, why),
+        Err(why) => return step_without_row(machine, stacks, state, callee, why),
     };
     if let Some(site) = site {
         check_call(machine, site, callee, false)?;
@@ -88,16 +86,25 @@ fn plain<M: Machine>(
     Some((State::returns_to(pc, cfa, fp), frame.signed))
 }
 
-/// Where there is no row: only a call can be seen by its record; where entry code was
-/// interrupted itself, the registers may be half saved.
+/// Where there is no row: the returns of the function tracers' trampolines, and entry code.
+/// In that only a call can be seen by its record; where it was interrupted itself, the
+/// registers may be half saved.
 #[inline(never)]
-fn step_from_entry<M: Machine>(
+fn step_without_row<M: Machine>(
     machine: &mut M,
     stacks: &mut Stacks,
     state: &mut State,
     callee: u64,
     why: Reason,
 ) -> Result<bool, Reason> {
+    if let Kind::Interrupted { lr: Some(lr), x9 } = state.kind {
+        if machine.is_ftrace_return(state.pc) {
+            return ftrace_goes_on(machine, state, x9, lr, lr).map(|()| true);
+        }
+        if is_end_of_graph_return(machine, state.pc) {
+            return ftrace_goes_on(machine, state, lr, lr, lr).map(|()| true);
+        }
+    }
     if why != Reason::EntryText || !matches!(state.kind, Kind::ReturnsTo | Kind::SwitchedOut) {
         return Err(why);
     }
@@ -105,6 +112,21 @@ fn step_from_entry<M: Machine>(
         check_call(machine, site, callee, true)?;
     }
     entry(machine, stacks, state)
+}
+
+/// What there is to a frame besides what its row says.
+enum Sort {
+    Usual,
+    /// `return_to_handler`.
+    GraphReturn,
+    /// The start of `ftrace_caller`, with the return address of the callsite's function.
+    FtraceStart {
+        lr: u64,
+    },
+    /// `ftrace_caller`, where it has stored the registers of the callsite.
+    FtraceCaller,
+    /// A trampoline of BPF that the entry of a function has called.
+    BpfTrampoline,
 }
 
 /// The step by a rule of any kind.
@@ -115,25 +137,43 @@ fn by_rule<M: Machine>(
     state: &mut State,
     raw: RawRule,
 ) -> Result<(), Reason> {
-    let Some(Rule::Frame(rule)) = raw.unpack() else {
-        return Err(Reason::NoRow);
-    };
-    match state.kind {
-        Kind::Entered { .. } if !is_function_entry(machine, state, &rule) => {
-            Err(Reason::PatchSiteNotEntry)
+    let rule = raw.frame().ok_or(Reason::NoRow)?;
+    let sort = sort(machine, state, &rule)?;
+    let (sp, fp) = (state.sp, state.fp);
+    frame(machine, stacks, state, &rule)?;
+    let has_record = matches!(rule.x29, X29::Record(_));
+    match sort {
+        Sort::Usual => {}
+        // It has saved its own address, which stands for the one that the tracer has kept.
+        // `ftrace_return_to_handler()` puts that in its place, and forgets it afterwards.
+        Sort::GraphReturn => machine.pass_entered(state.pc, state.fp),
+        Sort::FtraceStart { lr } => state.kind = Kind::Entered { lr },
+        Sort::FtraceCaller => {
+            let lr = callsite(machine, stacks, state, fp, has_record)?;
+            ftrace_caller(machine, stacks, state, sp, lr)?;
         }
-        _ if rule.patch_site && rule.caller_fp == Location::Register => {
-            ftrace_caller_start(machine, stacks, state, &rule)
+        Sort::BpfTrampoline => {
+            callsite(machine, stacks, state, fp, has_record)?;
         }
-        _ if rule.patch_site && machine.is_bpf_trampoline(at_call(state)) => {
-            callsite(machine, stacks, state, &rule).map(drop)
-        }
-        _ if rule.patch_site => ftrace_caller(machine, stacks, state, &rule),
-        _ if rule.x29 == X29::Caller && machine.is_graph_return(at_call(state)) => {
-            graph_return(machine, stacks, state, &rule)
-        }
-        _ => frame(machine, stacks, state, &rule),
     }
+    Ok(())
+}
+
+fn sort<M: Machine>(machine: &mut M, state: &State, rule: &Frame) -> Result<Sort, Reason> {
+    let is_entered = matches!(state.kind, Kind::Entered { .. });
+    let is_graph_return =
+        rule.x29 == X29::Caller && !rule.patch_site && machine.is_graph_return(at_call(state));
+    // `return_to_handler` starts as functions do, but is none.
+    if is_entered && (!rule.is_entry() || is_graph_return) {
+        return Err(Reason::PatchSiteNotEntry);
+    }
+    Ok(match rule.patch_site {
+        false if is_graph_return => Sort::GraphReturn,
+        false => Sort::Usual,
+        true if rule.caller_fp == Location::Register => ftrace_start(machine, state)?,
+        true if machine.is_bpf_trampoline(at_call(state)) => Sort::BpfTrampoline,
+        true => Sort::FtraceCaller,
+    })
 }
 
 /// The address of the call that this frame waits for, if it waits for one.
@@ -255,12 +295,6 @@ fn check_bpf_call<M: Machine>(machine: &mut M, site: u64) -> Result<(), Reason> 
         Some(ADR_X30_8) => Ok(()),
         _ => Err(Reason::NoCall),
     }
-}
-
-/// Whether ftrace may send a task here. `return_to_handler` starts as functions do, but
-/// is none.
-fn is_function_entry<M: Machine>(machine: &M, state: &State, rule: &Frame) -> bool {
-    rule.is_entry() && !machine.is_graph_return(at_call(state))
 }
 
 /// The rule at this address, or why there is none.
@@ -488,22 +522,22 @@ impl Bounds {
     }
 }
 
-/// Steps from `ftrace_caller` to where it lets the task go on.
+/// Steps on from `ftrace_caller` to where it lets the task go on.
 ///
-/// It was called from a function's entry, with the return address of that function in
+/// It was called from a function's entry, with the return address of that function, `lr`, in
 /// x9. Before its rows say so, it has stored {x29, x9} in a record below the CFA, its
-/// own record below that, and `struct ftrace_regs` at SP: all three must tell the same.
+/// own record below that, and `struct ftrace_regs` at SP, `regs`: all three must tell the same.
 /// What it calls may change where the function returns to (the function graph tracer)
 /// and where the task goes on (`klp_ftrace_handler()`); the latter is on no frame yet,
 /// though it is the next to run.
+#[inline(never)]
 fn ftrace_caller<M: Machine>(
     machine: &mut M,
-    stacks: &mut Stacks,
+    stacks: &Stacks,
     state: &mut State,
-    rule: &Frame,
+    regs: u64,
+    lr: u64,
 ) -> Result<(), Reason> {
-    let regs = state.sp;
-    let lr = callsite(machine, stacks, state, rule)?;
     let mut read = |offset: u64| {
         let address = regs.checked_add(offset);
         stacks.read(machine, address.ok_or(Reason::SlotOutsideFrame)?)
@@ -524,7 +558,19 @@ fn ftrace_caller<M: Machine>(
     } else if machine.recover(returns_to, state.fp)? != lr {
         return Err(Reason::FtraceRegsMismatch);
     }
-    // ftrace_override_function_with_return(): the function is not executed.
+    ftrace_goes_on(machine, state, pc, returns_to, lr)
+}
+
+/// A task goes on at `pc`, with SP and x29 as they are in `state`: as in a function just
+/// entered with the address `lr`, for which x30 holds `returns_to`, or where that function
+/// would return, in place of it (`ftrace_override_function_with_return()`).
+fn ftrace_goes_on<M: Machine>(
+    machine: &mut M,
+    state: &mut State,
+    pc: u64,
+    returns_to: u64,
+    lr: u64,
+) -> Result<(), Reason> {
     if pc == returns_to {
         // As the call has left it in x30.
         machine.witness(lr, state.sp, Some(false))?;
@@ -532,7 +578,13 @@ fn ftrace_caller<M: Machine>(
         return Ok(());
     }
     state.pc = pc;
+    state.kind = Kind::Entered { lr };
     Ok(())
+}
+
+/// Whether this is the last instruction of `return_to_handler`, its return.
+fn is_end_of_graph_return<M: Machine>(machine: &M, pc: u64) -> bool {
+    machine.is_graph_return(pc) && !machine.is_graph_return(pc.wrapping_add(4))
 }
 
 /// Whether this is CBNZ of a 64-bit register: compare and branch, C4.1 of the Arm ARM.
@@ -540,17 +592,12 @@ const fn is_cbnz(instruction: u32) -> bool {
     instruction & 0xff00_0000 == 0xb500_0000
 }
 
-/// Steps from the start of `ftrace_caller`, where it has stored nothing yet.
+/// The start of `ftrace_caller`, where it has stored nothing yet.
 ///
 /// x30 is the callsite, x9 the return address of the function there. No tracer has been
 /// called, so both are what they will be. Where the kernel has direct calls, one is
 /// loaded and tested for at once: until then there is none, and after the branch neither.
-fn ftrace_caller_start<M: Machine>(
-    machine: &mut M,
-    stacks: &mut Stacks,
-    state: &mut State,
-    rule: &Frame,
-) -> Result<(), Reason> {
+fn ftrace_start<M: Machine>(machine: &mut M, state: &State) -> Result<Sort, Reason> {
     let Kind::Interrupted { x9: lr, .. } = state.kind else {
         return Err(Reason::ReturnAddressLost);
     };
@@ -558,28 +605,12 @@ fn ftrace_caller_start<M: Machine>(
     if M::FTRACE_REGS.direct_tramp.is_some() && is_cbnz(next) {
         return Err(Reason::DirectCall);
     }
-    frame(machine, stacks, state, rule)?;
-    state.kind = Kind::Entered { lr };
-    Ok(())
+    Ok(Sort::FtraceStart { lr })
 }
 
-/// Steps from `return_to_handler` to the caller of the function that has returned to it.
-///
-/// It has saved its own address, which stands for the one that the tracer has kept.
-/// `ftrace_return_to_handler()` puts that in its place, and forgets it afterwards.
-fn graph_return<M: Machine>(
-    machine: &mut M,
-    stacks: &mut Stacks,
-    state: &mut State,
-    rule: &Frame,
-) -> Result<(), Reason> {
-    frame(machine, stacks, state, rule)?;
-    machine.pass_entered(state.pc, state.fp);
-    Ok(())
-}
-
-/// Steps from a trampoline that was called from a function's entry to that function, as it
-/// was entered. Gives its return address.
+/// Steps on from a trampoline that was called from a function's entry to that function, as it
+/// was entered. Gives its return address. `own` is x29 in the trampoline, at its own record if
+/// it `has_record`.
 ///
 /// `prepare_trampoline()` of BPF makes the two records that `ftrace_caller` makes, and goes
 /// on where its frame says: what was to be changed by tracers or live patches has been,
@@ -587,12 +618,11 @@ fn graph_return<M: Machine>(
 #[inline(never)]
 fn callsite<M: Machine>(
     machine: &mut M,
-    stacks: &mut Stacks,
+    stacks: &Stacks,
     state: &mut State,
-    rule: &Frame,
+    own: u64,
+    has_record: bool,
 ) -> Result<u64, Reason> {
-    let own = state.fp;
-    frame(machine, stacks, state, rule)?;
     let record = state
         .sp
         .checked_sub(RECORD_BYTES)
@@ -603,28 +633,13 @@ fn callsite<M: Machine>(
     if state.fp != fp && state.fp != record {
         return Err(Reason::FpMismatch);
     }
-    check_synthetic_record(machine, stacks, own, rule, record)?;
+    // Its own record and that of the traced function are a chain.
+    if has_record && own != record && stacks.read(machine, own)? != record {
+        return Err(Reason::FpMismatch);
+    }
     state.fp = fp;
     state.kind = Kind::Entered { lr };
     Ok(lr)
-}
-
-/// The records that such a trampoline makes, its own, which x29 is at, and that of the
-/// traced function, are a chain.
-fn check_synthetic_record<M: Machine>(
-    machine: &mut M,
-    stacks: &Stacks,
-    fp: u64,
-    rule: &Frame,
-    record: u64,
-) -> Result<(), Reason> {
-    match rule.x29 {
-        X29::Record(_) if fp != record => match stacks.read(machine, fp)? == record {
-            true => Ok(()),
-            false => Err(Reason::FpMismatch),
-        },
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

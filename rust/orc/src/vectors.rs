@@ -210,6 +210,10 @@ impl Machine for Synthetic {
         (text::RETURN_TO_HANDLER..text::KRETPROBE).contains(&pc)
     }
 
+    fn is_ftrace_return(&self, pc: u64) -> bool {
+        pc == text::FTRACE_RETURN
+    }
+
     fn is_left_by_return(&mut self, entry: u64) -> bool {
         text::raw_rule(entry).is_ok_and(RawRule::is_left_by_return)
     }

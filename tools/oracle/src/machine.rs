@@ -130,6 +130,11 @@ impl Machine for Target<'_> {
     }
 
     #[cfg(not(feature = "before"))]
+    fn is_ftrace_return(&self, pc: u64) -> bool {
+        pc == self.places.kept.ftrace_return
+    }
+
+    #[cfg(not(feature = "before"))]
     fn is_left_by_return(&mut self, entry: u64) -> bool {
         let row = self.book.packed(self.book.find(entry));
         row.is_ok_and(RawRule::is_left_by_return)

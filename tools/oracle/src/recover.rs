@@ -29,6 +29,8 @@ pub struct Layout {
     pub kretprobe_ret: u64,
     /// `fp` there.
     pub kretprobe_fp: u64,
+    /// `ftrace_caller_return`, or zero.
+    pub ftrace_return: u64,
     /// `return_to_handler`, or zero.
     pub return_to_handler: u64,
     /// Its end.

@@ -98,12 +98,14 @@ struct unwind_orc_region {
  *                    without one, all of them are as bit 55
  * @graph_return:     where the function graph tracer makes functions return to, or 0
  * @graph_return_end: where that code ends
+ * @ftrace_return:    the instruction of ftrace_caller that goes to the callsite, or 0
  * @kretprobe:        where kretprobes make functions return to, or 0
  */
 struct unwind_orc_places {
 	unsigned long pac_mask;
 	unsigned long graph_return;
 	unsigned long graph_return_end;
+	unsigned long ftrace_return;
 	unsigned long kretprobe;
 };
 

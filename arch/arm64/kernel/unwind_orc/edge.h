@@ -19,7 +19,7 @@ extern const char __start_notes[], __stop_notes[];
 extern const char __start_orc_unwind[], __stop_orc_unwind[];
 
 /* entry-ftrace.S */
-extern const char return_to_handler_end[];
+extern const char ftrace_caller_return[], return_to_handler_end[];
 
 /* tables.c */
 bool unwind_orc_accept(const struct unwind_orc_ops *ops, const char *name,

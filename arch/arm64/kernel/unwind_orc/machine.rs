@@ -5,6 +5,7 @@
 use kernel::unwind_orc::{
     ftrace_regs,
     is_entry_text,
+    is_ftrace_return,
     is_graph_return,
     is_kretprobe_trampoline,
     is_replaced,
@@ -229,6 +230,10 @@ impl Machine for Task<'_, '_> {
 
     fn is_graph_return(&self, pc: u64) -> bool {
         is_graph_return(pc)
+    }
+
+    fn is_ftrace_return(&self, pc: u64) -> bool {
+        is_ftrace_return(pc)
     }
 
     #[inline(always)]

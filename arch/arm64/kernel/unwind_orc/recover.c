@@ -160,6 +160,9 @@ static int __init unwind_orc_init_places(void)
 	unwind_orc_places.graph_return = (unsigned long)return_to_handler;
 	unwind_orc_places.graph_return_end = (unsigned long)return_to_handler_end;
 #endif
+#ifdef CONFIG_DYNAMIC_FTRACE_WITH_ARGS
+	unwind_orc_places.ftrace_return = (unsigned long)ftrace_caller_return;
+#endif
 #ifdef CONFIG_KRETPROBES
 	unwind_orc_places.kretprobe = (unsigned long)__kretprobe_trampoline;
 #endif

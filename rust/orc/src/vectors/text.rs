@@ -27,6 +27,10 @@ const ENTRY_END: u64 = TEXT + 0x300;
 pub const RETURN_TO_HANDLER: u64 = TEXT + 0x300;
 /// `__kretprobe_trampoline`: no rows.
 pub const KRETPROBE: u64 = TEXT + 0x400;
+/// The return of `return_to_handler`: no row.
+pub const GRAPH_RETURN: u64 = KRETPROBE - 4;
+/// `ret x9` of `ftrace_caller`: no row.
+pub const FTRACE_RETURN: u64 = TEXT + 0x580;
 /// `__sdei_asm_handler`: no rows.
 pub const SDEI_HANDLER: u64 = TEXT + 0x500;
 const UNDESCRIBED_END: u64 = TEXT + 0x600;

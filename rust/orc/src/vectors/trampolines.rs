@@ -11,19 +11,26 @@ use super::{Return, Vector, Word};
 use crate::machine::State;
 use crate::reason::{Reason, Verdict};
 
-/// Preempted in `ftrace_caller`: with these words in place, x9 is the return address of
-/// the traced function and x29 that of its caller.
+/// Preempted in `ftrace_caller`, with x29 that of the traced function's caller: at first
+/// x30 is where the callsite goes on, and x9 its return address; at last it is the other
+/// way round.
 macro_rules! in_ftrace_caller {
     ($name:literal, $pc:expr, $sp:expr, x9: $x9:expr, [$($words:expr),*],
      [$($entry:expr),*], $verdict:expr) => {
+        in_ftrace_caller! { $name, $pc, $sp, x9: $x9, lr: TRACED + 12, returns: &[],
+            [$($words),*], [$($entry),*], $verdict }
+    };
+    ($name:literal, $pc:expr, $sp:expr, x9: $x9:expr, lr: $lr:expr, returns: $returns:expr,
+     [$($words:expr),*], [$($entry:expr),*], $verdict:expr) => {
         Vector {
             name: $name,
             start: preempted($sp),
             words: &[FINAL, KTHREAD_FRAME, $($words,)*
-                &interrupted($pc, $sp, KTHREAD_SP, TRACED + 12),
+                &interrupted($pc, $sp, KTHREAD_SP, $lr),
                 &saved_x9($sp - REGS_BYTES, $x9), &preemption($sp)],
             frames: &[after_call(SWITCH), after_call(HANDLER), after_call(EL1_IRQ), $pc
                 $(, $entry)*],
+            returns: $returns,
             verdict: $verdict,
             ..BLOCKED
         }
@@ -118,6 +125,35 @@ pub(super) const VECTORS: &[Vector] = &[
     TAIL, FTRACE_SP, x9: STALE,
     [FTRACE_RECORDS, FTRACE_REGS, &[(TRACED_SP - 16, WORKER_SP), (FTRACE_SP + 80, WORKER_SP)]],
     [], stop(Reason::FpMismatch, 3, TAIL) },
+    in_ftrace_caller! { "follows_return_of_ftrace_caller",
+    FTRACE_RETURN, TRACED_SP, x9: TRACED + 12, lr: after_call(KTHREAD), returns: &[], [],
+    [TRACED + 12, after_call(KTHREAD), after_call(RET_FROM_FORK)], CALLER },
+    in_ftrace_caller! { "follows_return_of_ftrace_caller_to_another_function",
+    FTRACE_RETURN, TRACED_SP, x9: LEAF, lr: after_call(KTHREAD), returns: &[], [],
+    [LEAF, after_call(KTHREAD), after_call(RET_FROM_FORK)], CALLER },
+    in_ftrace_caller! { "follows_return_of_ftrace_caller_with_a_return_address_kept",
+    FTRACE_RETURN, TRACED_SP, x9: LEAF, lr: RETURN_TO_HANDLER, returns: &[GRAPH_KEPT], [],
+    [LEAF, after_call(KTHREAD), after_call(RET_FROM_FORK)], CALLER },
+    // ftrace_override_function_with_return()
+    in_ftrace_caller! { "follows_return_of_ftrace_caller_in_place_of_the_function",
+    FTRACE_RETURN, TRACED_SP, x9: after_call(KTHREAD), lr: after_call(KTHREAD), returns: &[],
+    [], [after_call(KTHREAD), after_call(RET_FROM_FORK)], Verdict::Reliable { frames: 6 } },
+    in_ftrace_caller! { "refuses_return_of_ftrace_caller_to_no_entry",
+    FTRACE_RETURN, TRACED_SP, x9: after_no_call(KTHREAD), lr: after_call(KTHREAD),
+    returns: &[], [], [after_no_call(KTHREAD)],
+    stop(Reason::PatchSiteNotEntry, 4, after_no_call(KTHREAD)) },
+    Vector {
+        name: "refuses_call_from_return_of_ftrace_caller",
+        start: State::switched_out(after_call(HANDLER), TRACED_SP - 32, TRACED_SP - 32),
+        words: &[
+            FINAL,
+            KTHREAD_FRAME,
+            &record(TRACED_SP - 32, KTHREAD_SP, after_call(FTRACE_RETURN)),
+        ],
+        frames: &[after_call(HANDLER), after_call(FTRACE_RETURN)],
+        verdict: stop(Reason::NoCfi, 1, after_call(FTRACE_RETURN)),
+        ..BLOCKED
+    },
     Vector {
         name: "refuses_call_from_start_of_ftrace_caller",
         start: State::switched_out(after_call(HANDLER), FTRACE_SP - 32, FTRACE_SP - 32),
@@ -170,6 +206,26 @@ pub(super) const VECTORS: &[Vector] = &[
     in_return_to_handler! { "refuses_end_of_return_to_handler",
     RETURN_TO_HANDLER + 0x80, lr: after_call(KTHREAD), saved: after_call(KTHREAD), kept: [],
     [], stop(Reason::NoCfi, 3, RETURN_TO_HANDLER + 0x80) },
+    Vector {
+        name: "follows_return_of_return_to_handler",
+        start: preempted(KTHREAD_SP),
+        words: &[
+            FINAL,
+            KTHREAD_FRAME,
+            &interrupted(GRAPH_RETURN, KTHREAD_SP, KTHREAD_SP, after_call(KTHREAD)),
+            &preemption(KTHREAD_SP),
+        ],
+        frames: &[
+            after_call(SWITCH),
+            after_call(HANDLER),
+            after_call(EL1_IRQ),
+            GRAPH_RETURN,
+            after_call(KTHREAD),
+            after_call(RET_FROM_FORK),
+        ],
+        verdict: Verdict::Reliable { frames: 6 },
+        ..BLOCKED
+    },
     below_return_to_handler! { "follows_function_graph_return_that_is_kept",
     saved: RETURN_TO_HANDLER, kept: [GRAPH_KEPT],
     [after_call(KTHREAD), after_call(RET_FROM_FORK)], Verdict::Reliable { frames: 4 } },

@@ -163,6 +163,10 @@ impl Machine for Walked<'_> {
         (GRAPH..GRAPH + 0x40).contains(&pc)
     }
 
+    fn is_ftrace_return(&self, pc: u64) -> bool {
+        pc == FTRACE + 0x98
+    }
+
     fn read(&mut self, address: u64) -> Option<u64> {
         Some(self.cpu.words.get(&address).copied().unwrap_or(0x5a5b))
     }

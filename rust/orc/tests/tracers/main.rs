@@ -74,8 +74,6 @@ fn leaves_only_entries(functions: &[Function], truth: &[usize], found: &[usize])
 /// Whether the walk refuses this by design.
 fn is_refused(cpu: &Cpu, reason: Reason) -> bool {
     match reason {
-        // The `ret` of both.
-        Reason::NoCfi => [FTRACE + 0x98, GRAPH + 0x3c].contains(&cpu.pc),
         Reason::DirectCall => (FTRACE..GRAPH).contains(&cpu.pc),
         Reason::BpfOther => (FENTRY..ENTRY).contains(&cpu.pc),
         // At the kretprobes' breakpoint x30 is not known, and in entry code nothing is.
@@ -84,12 +82,12 @@ fn is_refused(cpu: &Cpu, reason: Reason) -> bool {
     }
 }
 
-/// A kretprobe returns to `return_to_handler` with its own trampoline in x30, and two functions
-/// that have kept that trampoline for one frame can't be told apart.
+/// Two functions that have kept the kretprobes' trampoline for one frame can't be told apart.
 fn is_ambiguous(functions: &[Function], reason: Reason) -> bool {
     use Reason::{FgraphLost, KeptReturnLeft, KretprobeLost};
     let is_lost = matches!(reason, FgraphLost | KretprobeLost | KeptReturnLeft);
-    is_lost && functions.iter().any(|function| function.is_probed)
+    let probed = functions.iter().filter(|function| function.is_probed);
+    is_lost && probed.count() >= 2
 }
 
 fn play(functions: &[Function]) {

@@ -54,6 +54,7 @@ fn kept(image: &Image, path: &Path) -> Result<Layout, Error> {
         kretprobe_next: get("oracle_kretprobe_next"),
         kretprobe_ret: get("oracle_kretprobe_ret"),
         kretprobe_fp: get("oracle_kretprobe_fp"),
+        ftrace_return: image.find("ftrace_caller_return").unwrap_or(0),
         return_to_handler: image.find("return_to_handler").unwrap_or(0),
         return_to_handler_end: image.find("return_to_handler_end").unwrap_or(0),
         trampoline: image.find("__kretprobe_trampoline").unwrap_or(0),
