@@ -215,7 +215,7 @@ impl Cpu {
             let (to, fp) = self.kretprobes.pop().unwrap();
             assert_eq!(fp, self.fp);
             if to != KRETPROBE {
-                self.pc = to;
+                (self.lr, self.pc) = (to, to);
                 return;
             }
         }
