@@ -140,7 +140,9 @@ few_refused() {
 believed_by_stock() {
 	at_least 1 "$(sum $STOCK_WRONG "return address/another call site")" &&
 		at_least 1 "$(sum $STOCK_WRONG "frame record")" &&
-		equal 0 "$(sed -n 's/^disputed: *//p' $INJECT/stacks)"
+		equal 0 "$(sed -n 's/^disputed: *//p' $INJECT/stacks)" && return
+	sed 's/^/# disputed: /' $INJECT/disputed
+	return 1
 }
 
 # Without the walker, what the kernel says is what the stock rules say.
@@ -187,7 +189,7 @@ check "a frame record made a copy of another: none unseen" \
 check "a region changed: 1 of 1000 unseen, or less" at_most_per_mille 1 region
 check "kernel log" healthy
 if [ -n "${INJECT_REPORT:-}" ]; then
-	for file in stacks cells reasons calls wrong; do
+	for file in stacks disputed cells reasons calls wrong; do
 		sed "s/^/$file	/" $INJECT/$file
 	done
 fi

@@ -18,6 +18,7 @@
 #define INJECT_MAX_REGION	64	/* words */
 #define INJECT_MAX_EXHIBITS	48
 #define INJECT_EXHIBITS_EACH	3
+#define INJECT_MAX_DISPUTED	8
 #define INJECT_MAX_REASONS	64
 #define INJECT_MAX_REFUSED	64
 
@@ -170,7 +171,9 @@ void inject_judge(struct inject_run *run, enum inject_word word, enum inject_how
 void inject_show(struct inject_run *run, struct seq_file *m);
 void inject_note_refused(struct inject_run *run);
 void inject_show_reasons(struct inject_run *run, struct seq_file *m);
+void inject_note_disputed(struct inject_run *run);
 void inject_show_exhibits(struct seq_file *m);
+void inject_show_disputed(struct seq_file *m);
 int inject_reasons_init(struct inject_run *run);
 void inject_reasons_exit(struct inject_run *run);
 

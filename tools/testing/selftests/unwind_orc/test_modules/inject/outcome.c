@@ -51,6 +51,12 @@ static struct exhibit {
 } exhibits[INJECT_MAX_EXHIBITS];
 static unsigned int nr_exhibits;
 
+static struct disputed {
+	char comm[TASK_COMM_LEN];
+	struct test_orc_trace ours, records;
+} disputed[INJECT_MAX_DISPUTED];
+static unsigned int nr_disputed;
+
 static unsigned long invoke_syscall;
 static struct tracepoint *refusals;
 static char reason_names[INJECT_MAX_REASONS][UNWIND_ORC_NAME_LEN];
@@ -132,6 +138,19 @@ static void keep(struct inject_run *run, enum inject_word word, enum inject_how 
 	exhibit->before = run->before.ours;
 	exhibit->after = run->after.ours;
 	nr_exhibits++;
+}
+
+/* The ordinary walk of this unchanged stack, in run->after.stock, has another trace. */
+void inject_note_disputed(struct inject_run *run)
+{
+	struct disputed *kept = &disputed[nr_disputed];
+
+	if (nr_disputed == INJECT_MAX_DISPUTED)
+		return;
+	strscpy(kept->comm, run->stack.task->comm);
+	kept->ours = run->before.ours;
+	kept->records = run->after.stock;
+	nr_disputed++;
 }
 
 /* Where a wrong trace leaves the true one, what kind of call is said to be there? */
@@ -263,6 +282,17 @@ void inject_show_exhibits(struct seq_file *m)
 			   exhibit->distance);
 		show_trace(m, "true", &exhibit->before);
 		show_trace(m, "said", &exhibit->after);
+	}
+}
+
+void inject_show_disputed(struct seq_file *m)
+{
+	const struct disputed *kept;
+
+	for (kept = disputed; kept < &disputed[nr_disputed]; kept++) {
+		seq_printf(m, "%s: the ordinary walk gives %d\n", kept->comm, kept->records.err);
+		show_trace(m, "ours", &kept->ours);
+		show_trace(m, "ordinary", &kept->records);
 	}
 }
 

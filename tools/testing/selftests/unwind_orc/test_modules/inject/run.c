@@ -16,6 +16,7 @@
  *   reasons  read: why the ORC walker refused, by kind of word, and where unchanged
  *   calls    read: calls on unchanged stacks; inject_show_calls()
  *   wrong    read: traces that were wrong, a few of each kind
+ *   disputed read: unchanged stacks, a few, of which the two walks differ
  *   stacks   read: how many stacks were looked at, and why not
  *
  * The seed names a run, but for what the tasks do meanwhile.
@@ -131,6 +132,7 @@ static bool look_at(struct task_struct *task)
 		return false;
 	if (!is_true(task)) {
 		nr_disputed++;
+		inject_note_disputed(run);
 		return false;
 	}
 	inject_note_calls(&run->stack, &run->before.ours);
@@ -261,6 +263,14 @@ static int wrong_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(wrong);
 
+static int disputed_show(struct seq_file *m, void *unused)
+{
+	guard(mutex)(&lock);
+	inject_show_disputed(m);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(disputed);
+
 static int stacks_show(struct seq_file *m, void *unused)
 {
 	guard(mutex)(&lock);
@@ -308,6 +318,7 @@ static int __init inject_init(void)
 	debugfs_create_file("reasons", 0400, dir, NULL, &reasons_fops);
 	debugfs_create_file("calls", 0400, dir, NULL, &calls_fops);
 	debugfs_create_file("wrong", 0400, dir, NULL, &wrong_fops);
+	debugfs_create_file("disputed", 0400, dir, NULL, &disputed_fops);
 	debugfs_create_file("stacks", 0400, dir, NULL, &stacks_fops);
 	return 0;
 }
