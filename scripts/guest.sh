@@ -33,11 +33,12 @@ pack() {
 }
 
 # GUEST_ICOUNT=1: the clock counts instructions, and each boot is like the last.
+# GUEST_SEED=N: the same random numbers from QEMU, the kernel's place (KASLR) too.
 accelerator() {
 	if [ -n "${GUEST_ICOUNT:-}" ]; then
-		echo "-accel tcg,thread=single -icount shift=0,sleep=off -rtc base=2026-01-01,clock=vm -seed 1"
+		echo "-accel tcg,thread=single -icount shift=0,sleep=off -rtc base=2026-01-01,clock=vm -seed ${GUEST_SEED:-1}"
 	else
-		echo "-accel tcg,thread=multi"
+		echo "-accel tcg,thread=multi ${GUEST_SEED:+-seed $GUEST_SEED}"
 	fi
 }
 

@@ -14,6 +14,8 @@
 #   ORACLE_WALK=DIR       another rust/orc than the one here (ORACLE_FEATURES=before:
 #                         one that has no look at what a task is about to run)
 #   ORACLE_SEED=1         which instructions stand alone
+#   ORACLE_KASLR=N        the kernel runs where the random numbers of seed N put it, its
+#                         modules out of reach of a branch (it is where it was linked)
 #   GUEST_CPU=max GUEST_CPUS=1 QEMU=PROGRAM
 
 . "$(dirname "$0")/lib.sh"
@@ -64,7 +66,7 @@ starter() {
 		exec "$qemu" "\$@" \\
 			-object memory-backend-file,id=oracle,size=${memory}M,mem-path="$ram",share=on \\
 			-machine memory-backend=oracle ${ICOUNT:+-icount shift=$ICOUNT,sleep=off} \\
-			-plugin "$target/release/liboracle.so,build=$KERNEL_OUT,offsets=$BUILD/oracle/offsets/offsets.o,ram=$ram,out=$out,damage=$damage,seed=${ORACLE_SEED:-1}"
+			-plugin "$target/release/liboracle.so,build=$KERNEL_OUT,offsets=$BUILD/oracle/offsets/offsets.o,ram=$ram,out=$out,damage=$damage,seed=${ORACLE_SEED:-1},slide=$slide"
 	STARTER
 	chmod +x "$dir/qemu-system-aarch64"
 	PATH=$dir:$PATH
@@ -81,9 +83,25 @@ clock() {
 	export GUEST_CPUS
 }
 
+# Where does the seed put the kernel? One boot tells, without the plugin.
+find_slide() {
+	local linked runs log=$LOG_DIR/$name-slide.log
+	stage_new "$name-slide"
+	stage_job "$STAGE" "$TOP/scripts/guest/slide-job"
+	step "oracle: where seed $GUEST_SEED puts the kernel" "$name-slide-boot" env PATH="$(dirname "$qemu"):$PATH" \
+		bash "$TOP/scripts/guest.sh" "$IMAGE" "$name-slide" "$STAGE" 300
+	linked=$(awk '$3 == "_text" { print $1 }' "$KERNEL_OUT/System.map")
+	runs=$(sed -nE 's/^runs at ([0-9a-f]{16})\r?$/\1/p' "$log")
+	[ -n "$linked" ] && [ -n "$runs" ] || die "no address of _text ($log)"
+	slide=$(printf %x $((0x$runs - 0x$linked)))
+	[ "$slide" != 0 ] || die "the kernel runs where it was linked: no KASLR in it?"
+	say "oracle: the kernel runs 0x$slide above where it was linked"
+}
+
 guest() {
 	local rc=0
-	GUEST_MEMORY=${memory}M GUEST_APPEND="nokaslr ${GUEST_APPEND:-}" STEP_MAY_FAIL=1 \
+	[ -n "${ORACLE_KASLR:-}" ] || GUEST_APPEND="nokaslr ${GUEST_APPEND:-}"
+	GUEST_MEMORY=${memory}M GUEST_APPEND="${GUEST_APPEND:-}" STEP_MAY_FAIL=1 \
 		STEP_WATCH=$LOG_DIR/$name.log step "oracle: the guest, $minutes minutes" "$name-boot" \
 		bash "$TOP/scripts/guest.sh" "$IMAGE" "$name" "$STAGE" $((minutes * 60)) || rc=$?
 	rm -f "$ram"
@@ -109,12 +127,17 @@ mkdir -p "$BUILD/oracle"
 rm -f "$out".{json,txt,log}
 ram=$(mktemp -p /dev/shm oracle.XXXXXX)
 trap 'rm -f "$ram"' EXIT
+clock
+slide=0
+if [ -n "${ORACLE_KASLR:-}" ]; then
+	export GUEST_SEED=$ORACLE_KASLR
+	find_slide
+fi
 stage_new "$name"
 stage_modules "$STAGE"
 stage_selftests "$STAGE" unwind_orc
 stage_job "$STAGE" "${ORACLE_JOB:-$TOP/scripts/guest/oracle-job}"
 [ -z "${ORACLE_PARTS:-}" ] || echo "$ORACLE_PARTS" >"$STAGE/orc/parts"
-clock
 starter
 guest
 cat "$out.txt"

@@ -3,7 +3,7 @@
 //! What the oracle takes from the files of a built kernel: addresses of symbols, the
 //! table of vmlinux, and offsets into the kernel's structures.
 
-use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
+use object::{Object, ObjectSection, ObjectSymbol, SymbolKind, SymbolSection};
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
@@ -27,8 +27,9 @@ pub struct Image {
 }
 
 impl Image {
-    /// Reads what is needed below the directory that the kernel was built in.
-    pub fn open(build: &Path) -> Result<Self, Error> {
+    /// Reads what is needed below the directory that the kernel was built in. It runs `slide`
+    /// bytes above the addresses that it was linked at.
+    pub fn open(build: &Path, slide: u64) -> Result<Self, Error> {
         let path = build.join("vmlinux.unstripped");
         let bytes = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         let elf = object::File::parse(&*bytes)?;
@@ -40,14 +41,18 @@ impl Image {
             if name.is_empty() || name.starts_with('$') {
                 continue;
             }
-            symbols.entry(name.to_owned()).or_insert(symbol.address());
+            let address = match symbol.section() {
+                SymbolSection::Absolute => symbol.address(),
+                _ => symbol.address().wrapping_add(slide),
+            };
+            symbols.entry(name.to_owned()).or_insert(address);
             // Assembly that follows no conventions has symbols without a type.
             if matches!(symbol.kind(), SymbolKind::Text | SymbolKind::Unknown) {
                 let list = match symbol.size() {
                     0 => &mut labels,
                     _ => &mut functions,
                 };
-                list.push((symbol.address(), symbol.size(), name.to_owned()));
+                list.push((address, symbol.size(), name.to_owned()));
             }
         }
         functions.sort();
@@ -67,7 +72,11 @@ impl Image {
             code: Vec::new(),
         };
         image.text = (image.symbol("_stext")?, image.symbol("_etext")?);
-        image.code = code(&elf, image.text);
+        let linked = (
+            image.text.0.wrapping_sub(slide),
+            image.text.1.wrapping_sub(slide),
+        );
+        image.code = code(&elf, linked);
         Ok(image)
     }
 
@@ -136,7 +145,7 @@ fn offsets(path: &Path) -> Result<HashMap<String, u64>, Error> {
     Ok(offsets)
 }
 
-/// The bytes of a range of addresses, zero where no section has any.
+/// The bytes of a range of addresses of the file, zero where no section has any.
 fn code(elf: &object::File<'_>, (start, end): (u64, u64)) -> Vec<u8> {
     let mut code = vec![0; (end - start) as usize];
     for section in elf.sections() {

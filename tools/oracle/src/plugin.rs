@@ -90,12 +90,21 @@ fn options(given: &HashMap<String, String>) -> Result<Options, String> {
     let damage = Damage::NAMES.iter().find(|(name, _)| *name == damage);
     Ok(Options {
         build: PathBuf::from(need("build")?),
+        slide: slide(&get("slide").unwrap_or_default())?,
         offsets: PathBuf::from(need("offsets")?),
         ram: need("ram")?,
         out: need("out")?,
         damage: damage.ok_or("unknown damage")?.1,
         seed: get("seed").and_then(|seed| seed.parse().ok()).unwrap_or(1),
     })
+}
+
+/// A number of bytes, hexadecimal; none is zero.
+fn slide(text: &str) -> Result<u64, String> {
+    match text {
+        "" => Ok(0),
+        _ => u64::from_str_radix(text, 16).map_err(|error| format!("slide={text}: {error}")),
+    }
 }
 
 extern "C" fn on_init(_id: Id, number: c_uint) {

@@ -63,6 +63,8 @@ pub struct Ksyms {
 pub struct Options {
     /// Where the kernel was built.
     pub build: PathBuf,
+    /// How far above the addresses that it was linked at it runs (KASLR).
+    pub slide: u64,
     /// The object file of `offsets/offsets.c`.
     pub offsets: PathBuf,
     /// The file that backs the guest's memory.
@@ -81,7 +83,7 @@ pub struct Shared {
     pub image: Image,
     /// The guest's memory.
     pub ram: Ram,
-    /// Start and end of the image, at the addresses that it is linked at.
+    /// Start and end of the image, at the addresses that it runs at.
     pub linked: (u64, u64),
     /// Fixed addresses that a walk needs.
     pub places: Places,
@@ -124,7 +126,7 @@ pub fn shared() -> &'static Shared {
 impl Shared {
     /// Reads the kernel's files.
     pub fn new(options: Options) -> Result<Self, Error> {
-        let image = Image::open(&options.build)?;
+        let image = Image::open(&options.build, options.slide)?;
         layout::check_layout(&image)?;
         let entry_text = (
             image.symbol("__entry_text_start")?,

@@ -19,7 +19,7 @@ const LOADER: std::ops::Range<u64> = 0x4000_0000..0x4000_1000;
 /// Where the kernel's image is in physical memory: where it is entered.
 static IMAGE: AtomicU64 = AtomicU64::new(0);
 
-/// A PC of the kernel as the address that it is linked at. QEMU translates code once for
+/// A PC of the kernel as the address that it runs at later. QEMU translates code once for
 /// all addresses that it is mapped at, and shows that of the first.
 pub fn linked(pc: u64) -> u64 {
     let shared = shared();
