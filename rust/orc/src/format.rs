@@ -43,7 +43,7 @@ pub const BLOCK_BYTES: u32 = BLOCK_INSTRUCTIONS * INSTRUCTION_BYTES;
 pub const KEY_SHIFT: u32 = 9;
 /// In place of a rule's number: it is among the escapes.
 pub const ESCAPE: u32 = (1 << KEY_SHIFT) - 1;
-/// A table has fewer rules.
+/// A table has no more rules.
 pub const MAX_RULES: u32 = 1 << 16;
 
 const _: () = assert!(BLOCK_INSTRUCTIONS << KEY_SHIFT == 1 << 16);

@@ -121,6 +121,10 @@ impl<'a> Table<'a> {
         if header.build_id != *build_id {
             return Err(TableError::BuildId);
         }
+        // A part of an instruction has no row.
+        if header.text_bytes % INSTRUCTION_BYTES != 0 {
+            return Err(TableError::Size);
+        }
         table.check_rules(&header)?;
         table.check_rows(&header)?;
         table.check_escapes(&header)?;
@@ -252,7 +256,8 @@ impl<'a> Table<'a> {
             self.check_block(header, block, first, end)?;
             next = end;
         }
-        if next != header.rows {
+        // Without text the last word is the first, and no block has looked at it.
+        if next != header.rows || self.first_row(header.blocks) != Some(next) {
             return Err(TableError::Index);
         }
         // A half that is left.
@@ -325,9 +330,17 @@ impl<'a> Table<'a> {
     /// The first row of a block, and of the next.
     #[inline(always)]
     fn block(&self, block: u32) -> Option<(u32, u32)> {
+        Some((
+            self.first_row(block)?,
+            self.first_row(block.wrapping_add(1))?,
+        ))
+    }
+
+    /// The first row of a block; behind the last block, the number of rows.
+    #[inline(always)]
+    fn first_row(&self, block: u32) -> Option<u32> {
         let index = u32::try_from(format::HEADER_WORDS).ok()?;
-        let at = index.wrapping_add(block);
-        Some((self.word(at)?, self.word(at.wrapping_add(1))?))
+        self.word(index.wrapping_add(block))
     }
 
     /// Where a row of this block starts, in bytes from the start of the text.

@@ -220,12 +220,28 @@ fn accepts_no_text_and_no_rows() {
 }
 
 #[test]
+fn refuses_no_text_with_an_index_that_has_rows() {
+    let mut parts = Parts::new(0, &[], &[]);
+    parts.index[0] = 1;
+    assert_eq!(open(&parts.words()).err(), Some(TableError::Index));
+}
+
+#[test]
 fn accepts_text_of_one_instruction_and_of_one_block_more_or_less() {
     for text_bytes in [4, 508, 512, 516] {
         let words = Parts::new(text_bytes, &[(0, 0)], &[BODY]).words();
         let table = open(&words).unwrap();
         assert_eq!(table.lookup(text_bytes - 4), Some(body()));
         assert_eq!(table.lookup(text_bytes), None);
+    }
+}
+
+#[test]
+fn refuses_text_that_ends_inside_an_instruction() {
+    for text_bytes in [1197, 1198, 1199] {
+        let mut parts = small();
+        parts.text_bytes = text_bytes;
+        assert_eq!(open(&parts.words()).err(), Some(TableError::Size));
     }
 }
 
