@@ -181,6 +181,8 @@ fn finds_rules_that_are_among_the_escapes() {
             panic!("no frame in row {row}");
         };
         assert_eq!(frame.cfa.offset, row * 16);
+        // Also where the row starts.
+        assert_eq!(table.lookup(row * 8), Some(Rule::Frame(frame)));
         assert_eq!(
             table.rows().nth(row as usize),
             Some((row * 8, Rule::Frame(frame)))
@@ -209,6 +211,13 @@ fn refuses_escapes_that_are_not_those_of_the_rows() {
             "{name}"
         );
     }
+}
+
+#[test]
+fn refuses_more_rules_than_a_table_has() {
+    let rules = |count| Parts::new(4, &[(0, 0)], &vec![ENTRY; count]).words();
+    assert!(open(&rules(1 << 16)).is_ok());
+    assert_eq!(open(&rules((1 << 16) + 1)).err(), Some(TableError::Rule));
 }
 
 #[test]
@@ -306,7 +315,7 @@ fn refuses_each_wrong_header_word() {
 #[test]
 fn refuses_each_wrong_part() {
     type Spoil = fn(&mut Parts);
-    let cases: [(&str, Spoil, TableError); 12] = [
+    let cases: [(&str, Spoil, TableError); 13] = [
         (
             "text longer than the index",
             |p| p.text_bytes += 512,
@@ -329,6 +338,11 @@ fn refuses_each_wrong_part() {
         (
             "index beyond the rows",
             |p| p.index[3] = 7,
+            TableError::Index,
+        ),
+        (
+            "index ends before the last row",
+            |p| p.index[3] = 5,
             TableError::Index,
         ),
         ("no such rule", |p| p.rows[5] += 1, TableError::RuleNumber),
@@ -364,8 +378,11 @@ fn words([flags, cfa, low, high]: [u32; 4]) -> [u32; 2] {
 
 #[test]
 fn refuses_rules_that_contradict_themselves() {
-    let cases: [(&str, [u32; 4]); 20] = [
+    let cases: [(&str, [u32; 4]); 25] = [
         ("slot at the CFA", [0x2d, 4, 0, 4]),
+        ("return address at the CFA", [0x1d, 4, 0, 4]),
+        ("saved x29 at the CFA", [0x1d, 4, 3, 0]),
+        ("own record below SP", [0x7d, 4, 4, 2]),
         ("slot below SP", [0x2d, 4, 3, 5]),
         ("return address below SP", [0x1d, 4, 5, 4]),
         ("return address beside the record", [0x2d, 4, 1, 4]),
@@ -376,6 +393,8 @@ fn refuses_rules_that_contradict_themselves() {
         ("record above the CFA", [0x29, 4, 0, 1]),
         ("saved x29 below SP", [0x1d, 4, 3, 5]),
         ("patch site by x29", [0x1ef, 4, 3, 4]),
+        ("patch site by x29 at its own record", [0x1ff, 4, 3, 4]),
+        ("patch site by x29 elsewhere", [0x1cf, 4, 3, 2]),
         ("patch site without a record", [0x45, 4, 3, 0]),
         ("patch site in 8 bytes", [0x49, 1, 0, 1]),
         ("own record of no patch site", [0x3d, 4, 3, 2]),

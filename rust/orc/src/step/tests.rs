@@ -81,6 +81,26 @@ impl Machine for Memory {
     }
 }
 
+/// All flags that there are: a plain frame is what its parts say is one.
+#[test]
+fn plain_frames_are_those_by_sp_with_their_own_record() {
+    for flags in 0..1 << 16 {
+        let raw = RawRule::new([4 << 16 | flags, 4 << 16 | 3]);
+        let is_plain = match raw.unpack() {
+            Some(crate::rule::Rule::Frame(frame)) => {
+                frame.cfa.base == CfaBase::Sp
+                    && frame.sp == StackPointer::Exact
+                    && frame.return_address == Location::Slot(24)
+                    && frame.caller_fp == Location::Slot(32)
+                    && frame.x29 == X29::Record(32)
+                    && !frame.patch_site
+            }
+            _ => false,
+        };
+        assert_eq!(raw.plain().is_some(), is_plain, "{flags:#x}");
+    }
+}
+
 fn any_plain() -> impl Strategy<Value = Frame> {
     (0_u32..12, 0_u32..12, any::<Option<bool>>()).prop_map(|(size, record, signed)| Frame {
         cfa: Cfa {
