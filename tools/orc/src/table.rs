@@ -48,6 +48,9 @@ pub enum Unwritable {
     /// A rule that the format does not hold.
     #[error("a rule at {0:#x} that no table may hold")]
     Rule(u32),
+    /// A row that starts inside an instruction.
+    #[error("a row at {0:#x}, inside an instruction")]
+    Row(u32),
     /// The kernel would not take the table: a fault of this tool.
     #[error("the table written would be refused: {0}")]
     Refused(&'static str),
@@ -113,8 +116,11 @@ fn write_words(rows: &Rows, build_id: &BuildId) -> Result<Vec<u32>, Unwritable> 
     words.extend((halves.chunks(2)).map(|pair| pair[0] | pair.get(1).unwrap_or(&0) << 16));
     header.checksum = checksum(&words);
     words[..header.encode().len()].copy_from_slice(&header.encode());
-    Table::new(&words, build_id).map_err(|e| Unwritable::Refused(e.name()))?;
-    Ok(words)
+    let table = Table::new(&words, build_id).map_err(|e| Unwritable::Refused(e.name()))?;
+    match table.rows().eq(rows.rows.iter().copied()) {
+        true => Ok(words),
+        false => Err(Unwritable::Refused("other rows than were written")),
+    }
 }
 
 /// The 16 bits of a row.
@@ -128,6 +134,10 @@ fn number_rules(rows: &Rows) -> Result<(Vec<RawRule>, Vec<u32>), Unwritable> {
     let mut known: BTreeMap<RawRule, (u32, usize)> = BTreeMap::new();
     let mut raw = Vec::with_capacity(rows.rows.len());
     for (at, rule) in &rows.rows {
+        // The table would have it start at the instruction.
+        if at % INSTRUCTION_BYTES != 0 {
+            return Err(Unwritable::Row(*at));
+        }
         let rule = rule.encode().ok_or(Unwritable::Rule(*at))?;
         known.entry(rule).or_default().1 += 1;
         raw.push(rule);

@@ -108,6 +108,10 @@ fn refuses_rows_that_the_kernel_would_refuse() {
         write(&rows(&[(0, frame(4))]), &[0; 20]),
         Err(Unwritable::Rule(0))
     );
+    assert_eq!(
+        write(&rows(&[(0, HOLE), (6, frame(0))]), &[0; 20]),
+        Err(Unwritable::Row(6))
+    );
 }
 
 #[test]
