@@ -21,7 +21,7 @@ use super::section::Prover;
 
 /// A PC in the function, and a return address at its end, is less than this many
 /// bytes after the entry.
-pub const REACH: u64 = 4096;
+pub const REACH: u64 = orc::rule::LEFT_BY_RETURN_BYTES;
 
 /// The entries of the functions of a section that nothing leads out of but their
 /// returns, as offsets in it, sorted. `proofs` are those of the section's functions.
