@@ -29,6 +29,8 @@ struct Memory {
     words: Vec<u64>,
     unreadable: Option<u64>,
     witnessed: Vec<(u64, u64, Option<bool>)>,
+    /// The entry of a function that is left by its return alone.
+    marked: Option<u64>,
 }
 
 impl Machine for Memory {
@@ -41,6 +43,10 @@ impl Machine for Memory {
 
     fn instruction(&mut self, _pc: u64) -> Option<u32> {
         None
+    }
+
+    fn is_left_by_return(&mut self, entry: u64) -> bool {
+        self.marked == Some(entry)
     }
 
     fn read(&mut self, address: u64) -> Option<u64> {
@@ -101,6 +107,28 @@ fn plain_frames_are_those_by_sp_with_their_own_record() {
     }
 }
 
+#[test]
+fn frame_below_is_in_the_called_function() {
+    let entry = 0x8000;
+    let mut machine = Memory {
+        marked: Some(entry),
+        ..Memory::default()
+    };
+    for (callee, is_in) in [
+        (entry, true),
+        (entry + 4092, true),
+        (entry + 4096, false),
+        (entry - 4, false),
+        // The innermost frame has called what is on no stack: `cpu_switch_to()`.
+        (0, true),
+    ] {
+        let expected = is_in.then_some(()).ok_or(Reason::NotCallee);
+        let found = check_callee(&mut machine, entry, callee);
+        assert_eq!(found, expected, "{callee:#x}");
+    }
+    assert_eq!(check_callee(&mut machine, entry + 4, entry), Ok(()));
+}
+
 fn any_plain() -> impl Strategy<Value = Frame> {
     (0_u32..12, 0_u32..12, any::<Option<bool>>()).prop_map(|(size, record, signed)| Frame {
         cfa: Cfa {
@@ -151,7 +179,7 @@ proptest! {
         let record = sp.wrapping_add(u64::from(rule.cfa.offset))
             .wrapping_sub(match rule.x29 { X29::Record(offset) => u64::from(offset), _ => 0 });
         let state = State { pc: 0x100, kind, sp, fp: distance.unwrap_or(record) };
-        let mut memory = Memory { words, unreadable, witnessed: Vec::new() };
+        let mut memory = Memory { words, unreadable, ..Memory::default() };
         let Ok(stacks) = Stacks::starting_at(&memory, STACK.low) else { unreachable!() };
         let mut other = memory.clone();
         let mut caller = state;
