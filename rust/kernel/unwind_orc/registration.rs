@@ -62,8 +62,12 @@ pub trait Walker {
 ///
 /// # Invariants
 ///
-/// `OPS` of `W` is registered with the C edge.
-pub struct Registration<W: Walker>(PhantomData<W>);
+/// `ops` is registered with the C edge.
+pub struct Registration<W: Walker> {
+    // Kept, because the C edge compares addresses, and two uses of a constant may have two.
+    ops: &'static bindings::unwind_orc_ops,
+    walker: PhantomData<W>,
+}
 
 impl<W: Walker> Registration<W> {
     const OPS: &'static bindings::unwind_orc_ops = &bindings::unwind_orc_ops {
@@ -79,21 +83,26 @@ impl<W: Walker> Registration<W> {
     /// Those of `unwind_orc_register()`: there is a walker already, or the table of the kernel
     /// itself is not there or was not accepted.
     pub fn new() -> Result<Self> {
-        // SAFETY: `OPS` and its entries are part of the module that `W` is part of, whose own data
+        let ops = Self::OPS;
+
+        // SAFETY: `ops` and its entries are part of the module that `W` is part of, whose own data
         // holds this, as it does every registration. That is dropped before the module goes, and
-        // `drop()` unregisters `OPS` and waits until nobody is in its entries.
-        to_result(unsafe { bindings::unwind_orc_register(Self::OPS) })?;
+        // `drop()` unregisters `ops` and waits until nobody is in its entries.
+        to_result(unsafe { bindings::unwind_orc_register(ops) })?;
 
         // INVARIANT: It was registered just now.
-        Ok(Self(PhantomData))
+        Ok(Self {
+            ops,
+            walker: PhantomData,
+        })
     }
 }
 
 impl<W: Walker> Drop for Registration<W> {
     /// Lets the stock walker answer again, and waits until nothing runs in this one.
     fn drop(&mut self) {
-        // SAFETY: By the type invariant `OPS` is registered, and only this unregisters it.
-        unsafe { bindings::unwind_orc_unregister(Self::OPS) };
+        // SAFETY: By the type invariant `ops` is registered, and only this unregisters it.
+        unsafe { bindings::unwind_orc_unregister(self.ops) };
     }
 }
 
