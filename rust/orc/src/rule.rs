@@ -235,6 +235,12 @@ impl RawRule {
         head & (bits::FRAME | bits::LEFT_BY_RETURN) == bits::FRAME | bits::LEFT_BY_RETURN
     }
 
+    /// Whether these are the words of a frame whose x29 is at a record.
+    pub(crate) const fn has_record(self) -> bool {
+        let [head, _] = self.0;
+        head & bits::FRAME != 0 && head >> bits::X29_SHIFT & 2 != 0
+    }
+
     /// Whether there is no usable rule, for this reason.
     #[must_use]
     #[inline(always)]

@@ -39,8 +39,9 @@ pub(crate) fn step<M: Machine>(
     state: &mut State,
     callee: u64,
 ) -> Result<bool, Reason> {
+    let pc = state.pc;
     let site = call_site(machine, state)?;
-    let raw = match rule(machine, site.unwrap_or(state.pc)) {
+    let raw = match rule(machine, site.unwrap_or(pc)) {
         Ok(raw) => raw,
         Err(why) => return step_without_row(machine, stacks, state, callee, why),
     };
@@ -50,8 +51,16 @@ pub(crate) fn step<M: Machine>(
     if let Some((caller, signed)) = plain(machine, stacks, state, raw) {
         machine.witness(caller.pc, caller.sp, signed)?;
         *state = caller;
-    } else {
-        by_rule(machine, stacks, state, raw)?;
+        return Ok(true);
+    }
+    let (sp, fp) = (state.sp, state.fp);
+    if by_rule(machine, stacks, state, raw)? {
+        let trampoline = Trampoline {
+            pc: site.unwrap_or(pc),
+            sp,
+            fp,
+        };
+        callsite(machine, stacks, state, raw, trampoline)?;
     }
     Ok(true)
 }
@@ -123,40 +132,30 @@ enum Sort {
     FtraceStart {
         lr: u64,
     },
-    /// `ftrace_caller`, where it has stored the registers of the callsite.
-    FtraceCaller,
-    /// A trampoline of BPF that the entry of a function has called.
-    BpfTrampoline,
+    /// A trampoline that was called from a function's entry, with that function's record.
+    Trampoline,
 }
 
-/// The step by a rule of any kind.
+/// The step by a rule of any kind. True where [`callsite`] has to go on.
 #[inline(never)]
 fn by_rule<M: Machine>(
     machine: &mut M,
     stacks: &mut Stacks,
     state: &mut State,
     raw: RawRule,
-) -> Result<(), Reason> {
+) -> Result<bool, Reason> {
     let rule = raw.frame().ok_or(Reason::NoRow)?;
     let sort = sort(machine, state, &rule)?;
-    let (sp, fp) = (state.sp, state.fp);
     frame(machine, stacks, state, &rule)?;
-    let has_record = matches!(rule.x29, X29::Record(_));
     match sort {
         Sort::Usual => {}
         // It has saved its own address, which stands for the one that the tracer has kept.
         // `ftrace_return_to_handler()` puts that in its place, and forgets it afterwards.
         Sort::GraphReturn => machine.pass_entered(state.pc, state.fp),
         Sort::FtraceStart { lr } => state.kind = Kind::Entered { lr },
-        Sort::FtraceCaller => {
-            let lr = callsite(machine, stacks, state, fp, has_record)?;
-            ftrace_caller(machine, stacks, state, sp, lr)?;
-        }
-        Sort::BpfTrampoline => {
-            callsite(machine, stacks, state, fp, has_record)?;
-        }
+        Sort::Trampoline => return Ok(true),
     }
-    Ok(())
+    Ok(false)
 }
 
 fn sort<M: Machine>(machine: &mut M, state: &State, rule: &Frame) -> Result<Sort, Reason> {
@@ -171,8 +170,7 @@ fn sort<M: Machine>(machine: &mut M, state: &State, rule: &Frame) -> Result<Sort
         false if is_graph_return => Sort::GraphReturn,
         false => Sort::Usual,
         true if rule.caller_fp == Location::Register => ftrace_start(machine, state)?,
-        true if machine.is_bpf_trampoline(at_call(state)) => Sort::BpfTrampoline,
-        true => Sort::FtraceCaller,
+        true => Sort::Trampoline,
     })
 }
 
@@ -522,45 +520,6 @@ impl Bounds {
     }
 }
 
-/// Steps on from `ftrace_caller` to where it lets the task go on.
-///
-/// It was called from a function's entry, with the return address of that function, `lr`, in
-/// x9. Before its rows say so, it has stored {x29, x9} in a record below the CFA, its
-/// own record below that, and `struct ftrace_regs` at SP, `regs`: all three must tell the same.
-/// What it calls may change where the function returns to (the function graph tracer)
-/// and where the task goes on (`klp_ftrace_handler()`); the latter is on no frame yet,
-/// though it is the next to run.
-#[inline(never)]
-fn ftrace_caller<M: Machine>(
-    machine: &mut M,
-    stacks: &Stacks,
-    state: &mut State,
-    regs: u64,
-    lr: u64,
-) -> Result<(), Reason> {
-    let mut read = |offset: u64| {
-        let address = regs.checked_add(offset);
-        stacks.read(machine, address.ok_or(Reason::SlotOutsideFrame)?)
-    };
-    let records = state.sp.checked_sub(2 * RECORD_BYTES);
-    let lies = records != regs.checked_add(M::FTRACE_REGS.size);
-    if lies || read(M::FTRACE_REGS.sp)? != state.sp || read(M::FTRACE_REGS.fp)? != state.fp {
-        return Err(Reason::FtraceRegsMismatch);
-    }
-    if let Some(offset) = M::FTRACE_REGS.direct_tramp {
-        if read(offset)? != 0 {
-            return Err(Reason::DirectCall);
-        }
-    }
-    let (pc, returns_to) = (read(M::FTRACE_REGS.pc)?, read(M::FTRACE_REGS.lr)?);
-    if returns_to == lr {
-        machine.pass_entered(lr, state.fp);
-    } else if machine.recover(returns_to, state.fp)? != lr {
-        return Err(Reason::FtraceRegsMismatch);
-    }
-    ftrace_goes_on(machine, state, pc, returns_to, lr)
-}
-
 /// A task goes on at `pc`, with SP and x29 as they are in `state`: as in a function just
 /// entered with the address `lr`, for which x30 holds `returns_to`, or where that function
 /// would return, in place of it (`ftrace_override_function_with_return()`).
@@ -608,21 +567,28 @@ fn ftrace_start<M: Machine>(machine: &mut M, state: &State) -> Result<Sort, Reas
     Ok(Sort::FtraceStart { lr })
 }
 
-/// Steps on from a trampoline that was called from a function's entry to that function, as it
-/// was entered. Gives its return address. `own` is x29 in the trampoline, at its own record if
-/// it `has_record`.
+/// Where a trampoline is that was called from a function's entry.
+struct Trampoline {
+    /// An instruction of it.
+    pc: u64,
+    sp: u64,
+    fp: u64,
+}
+
+/// Steps on from a trampoline to the function whose entry has called it.
 ///
-/// `prepare_trampoline()` of BPF makes the two records that `ftrace_caller` makes, and goes
-/// on where its frame says: what was to be changed by tracers or live patches has been,
-/// before the trampoline was called.
+/// The callsite has put the return address of the function into x9. Before its rows say so, the
+/// trampoline has stored {x29, x9} in a record below the CFA, and its own record below that.
+/// `prepare_trampoline()` of BPF goes on where its frame says: what was to be changed by tracers
+/// or live patches has been, before it was called.
 #[inline(never)]
 fn callsite<M: Machine>(
     machine: &mut M,
     stacks: &Stacks,
     state: &mut State,
-    own: u64,
-    has_record: bool,
-) -> Result<u64, Reason> {
+    raw: RawRule,
+    trampoline: Trampoline,
+) -> Result<(), Reason> {
     let record = state
         .sp
         .checked_sub(RECORD_BYTES)
@@ -633,13 +599,54 @@ fn callsite<M: Machine>(
     if state.fp != fp && state.fp != record {
         return Err(Reason::FpMismatch);
     }
+    let own = trampoline.fp;
     // Its own record and that of the traced function are a chain.
-    if has_record && own != record && stacks.read(machine, own)? != record {
+    if raw.has_record() && own != record && stacks.read(machine, own)? != record {
         return Err(Reason::FpMismatch);
     }
     state.fp = fp;
     state.kind = Kind::Entered { lr };
-    Ok(lr)
+    match machine.is_bpf_trampoline(trampoline.pc) {
+        true => Ok(()),
+        false => ftrace_caller(machine, stacks, state, trampoline.sp, lr),
+    }
+}
+
+/// Steps on from `ftrace_caller` to where it lets the task go on.
+///
+/// The records and `struct ftrace_regs`, at SP, must tell the same; `lr` is what the callsite's
+/// record says. What it calls may change where the function returns to (the function graph tracer)
+/// and where the task goes on (`klp_ftrace_handler()`); the latter is on no frame yet,
+/// though it is the next to run.
+#[inline(always)]
+fn ftrace_caller<M: Machine>(
+    machine: &mut M,
+    stacks: &Stacks,
+    state: &mut State,
+    regs: u64,
+    lr: u64,
+) -> Result<(), Reason> {
+    let mut read = |offset: u64| {
+        let address = regs.checked_add(offset);
+        stacks.read(machine, address.ok_or(Reason::SlotOutsideFrame)?)
+    };
+    let records = state.sp.checked_sub(2 * RECORD_BYTES);
+    let lies = records != regs.checked_add(M::FTRACE_REGS.size);
+    if lies || read(M::FTRACE_REGS.sp)? != state.sp || read(M::FTRACE_REGS.fp)? != state.fp {
+        return Err(Reason::FtraceRegsMismatch);
+    }
+    if let Some(offset) = M::FTRACE_REGS.direct_tramp {
+        if read(offset)? != 0 {
+            return Err(Reason::DirectCall);
+        }
+    }
+    let (pc, returns_to) = (read(M::FTRACE_REGS.pc)?, read(M::FTRACE_REGS.lr)?);
+    if returns_to == lr {
+        machine.pass_entered(lr, state.fp);
+    } else if machine.recover(returns_to, state.fp)? != lr {
+        return Err(Reason::FtraceRegsMismatch);
+    }
+    ftrace_goes_on(machine, state, pc, returns_to, lr)
 }
 
 #[cfg(test)]

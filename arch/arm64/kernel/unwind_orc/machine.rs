@@ -268,6 +268,7 @@ impl Machine for Task<'_, '_> {
         is_replaced(pc)
     }
 
+    #[inline(always)]
     fn recover(&mut self, pc: u64, fp: u64) -> Result<u64, Reason> {
         self.walk.recover(pc, fp).map_err(|tracer| match tracer {
             Tracer::FunctionGraph => Reason::FgraphLost,

@@ -183,7 +183,7 @@ proptest! {
         let Ok(stacks) = Stacks::starting_at(&memory, STACK.low) else { unreachable!() };
         let mut other = memory.clone();
         let mut caller = state;
-        let long = by_rule(&mut other, &mut stacks.clone(), &mut caller, raw).map(|()| caller);
+        let long = by_rule(&mut other, &mut stacks.clone(), &mut caller, raw).map(|_| caller);
         match plain(&mut memory, &stacks, &state, raw) {
             Some((caller, signed)) => {
                 memory.witness(caller.pc, caller.sp, signed).unwrap();
