@@ -39,11 +39,16 @@ pub(crate) fn step<M: Machine>(
     state: &mut State,
     callee: u64,
 ) -> Result<bool, Reason> {
-    let pc = state.pc;
     let site = call_site(machine, state)?;
-    let raw = match rule(machine, site.unwrap_or(pc)) {
+    let pc = site.unwrap_or(state.pc);
+    let raw = match rule(machine, pc) {
         Ok(raw) => raw,
-        Err(why) => return step_without_row(machine, stacks, state, callee, why),
+        Err(why) => {
+            if let (Some(site), Reason::EntryText) = (site, why) {
+                check_entry_call(machine, site, callee)?;
+            }
+            return step_without_row(machine, stacks, state, why);
+        }
     };
     if let Some(site) = site {
         check_call(machine, site, callee, false)?;
@@ -55,11 +60,7 @@ pub(crate) fn step<M: Machine>(
     }
     let (sp, fp) = (state.sp, state.fp);
     if by_rule(machine, stacks, state, raw)? {
-        let trampoline = Trampoline {
-            pc: site.unwrap_or(pc),
-            sp,
-            fp,
-        };
+        let trampoline = Trampoline { pc, sp, fp };
         callsite(machine, stacks, state, raw, trampoline)?;
     }
     Ok(true)
@@ -103,7 +104,6 @@ fn step_without_row<M: Machine>(
     machine: &mut M,
     stacks: &mut Stacks,
     state: &mut State,
-    callee: u64,
     why: Reason,
 ) -> Result<bool, Reason> {
     if let Kind::Interrupted { lr: Some(lr), x9 } = state.kind {
@@ -116,9 +116,6 @@ fn step_without_row<M: Machine>(
     }
     if why != Reason::EntryText || !matches!(state.kind, Kind::ReturnsTo | Kind::SwitchedOut) {
         return Err(why);
-    }
-    if let Some(site) = call_site(machine, state)? {
-        check_call(machine, site, callee, true)?;
     }
     entry(machine, stacks, state)
 }
@@ -215,6 +212,12 @@ fn check_call<M: Machine>(
         None if is_entry => Ok(()),
         _ => Err(Reason::NoCall),
     }
+}
+
+/// [`check_call`] of a call in entry code.
+#[inline(never)]
+fn check_entry_call<M: Machine>(machine: &mut M, site: u64, callee: u64) -> Result<(), Reason> {
+    check_call(machine, site, callee, true)
 }
 
 /// Whether the frame before can be in the function at `entry`.
