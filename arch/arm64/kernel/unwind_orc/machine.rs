@@ -213,6 +213,7 @@ impl Machine for Task<'_, '_> {
         }
     }
 
+    #[inline(always)]
     fn is_left_by_return(&mut self, entry: u64) -> bool {
         !self.last_is_vouched_for && self.row(entry).is_ok_and(RawRule::is_left_by_return)
     }
