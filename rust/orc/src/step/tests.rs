@@ -129,6 +129,39 @@ fn frame_below_is_in_the_called_function() {
     assert_eq!(check_callee(&mut machine, entry + 4, entry), Ok(()));
 }
 
+/// By the encodings of the Arm ARM, C4.1.94.
+#[test]
+fn calls_are_the_branches_that_set_x30() {
+    for (call, name) in [
+        (0x9400_0000, "bl ."),
+        (0x97ff_ffff, "bl .-4"),
+        (0xd63f_0000, "blr x0"),
+        (0xd63f_03c0, "blr x30"),
+        (0xd63f_081f, "blraaz x0"),
+        (0xd63f_0fdf, "blrabz x30"),
+        (0xd73f_0800, "blraa x0, x0"),
+        (0xd73f_0fdf, "blrab x30, sp"),
+    ] {
+        assert!(is_call(call), "{name}");
+    }
+    for (other, name) in [
+        (0x1400_0000, "b ."),
+        (0xd61f_0000, "br x0"),
+        (0xd65f_03c0, "ret"),
+        (0xd61f_081f, "braaz x0"),
+        (0xd71f_0800, "braa x0, x0"),
+        (0xd69f_03e0, "eret"),
+        (0xd63f_0001, "blr x0 with op4"),
+        (0xd63f_0400, "blr x0 with op3"),
+        (0xd63f_0800, "blraaz x0 without op4"),
+        (0xd63f_101f, "unallocated"),
+        (0xd73f_0000, "unallocated"),
+        (0xd503_201f, "nop"),
+    ] {
+        assert!(!is_call(other), "{name}");
+    }
+}
+
 fn any_plain() -> impl Strategy<Value = Frame> {
     (0_u32..12, 0_u32..12, any::<Option<bool>>()).prop_map(|(size, record, signed)| Frame {
         cfa: Cfa {
