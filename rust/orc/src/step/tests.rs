@@ -162,6 +162,58 @@ fn calls_are_the_branches_that_set_x30() {
     }
 }
 
+#[test]
+fn call_that_has_not_returned_has_changed_x30() {
+    let mut memory = Memory::default();
+    let mut stacks = Stacks::starting_at(&memory, STACK.low).unwrap();
+    for kind in [
+        Kind::ReturnsTo,
+        Kind::SwitchedOut,
+        Kind::Interrupted { lr: None, x9: 8 },
+    ] {
+        let (pc, sp, fp) = (0x100, STACK.low, STACK.low);
+        let mut state = State { pc, kind, sp, fp };
+        let found = by_rule(&mut memory, &mut stacks, &mut state, RawRule::ENTRY);
+        assert_eq!(found, Err(Reason::ReturnAddressLost), "{kind:?}");
+    }
+}
+
+/// `ftrace_override_function_with_return()`: what the entry has not signed yet is a
+/// return address like others.
+#[test]
+fn overridden_function_has_its_return_witnessed() {
+    let (lr, site, fp) = (0x4000, 0x5000, 0x6000);
+    let cfa = STACK.low + 144;
+    let mut memory = Memory {
+        words: std::vec![0; 64],
+        ..Memory::default()
+    };
+    for (offset, value) in [
+        // `struct __arch_ftrace_regs`.
+        (80, fp),
+        (88, lr),
+        (96, cfa),
+        (104, lr),
+        // Its own record, and the function's.
+        (112, cfa - 16),
+        (120, site),
+        (128, fp),
+        (136, lr),
+    ] {
+        memory.words[offset / 8] = value;
+    }
+    let raw = RawRule::new([18 << 16 | 0x7d, 2 << 16 | 3]);
+    let mut stacks = Stacks::starting_at(&memory, STACK.low).unwrap();
+    let mut state = State::returns_to(0x100, STACK.low, cfa - 32);
+    assert!(Rule::decode(raw).is_some());
+    assert_eq!(by_rule(&mut memory, &mut stacks, &mut state, raw), Ok(()));
+    assert_eq!(state, State::returns_to(lr, cfa, fp));
+    assert_eq!(
+        memory.witnessed,
+        [(site, cfa, None), (lr, cfa, Some(false))]
+    );
+}
+
 fn any_plain() -> impl Strategy<Value = Frame> {
     (0_u32..12, 0_u32..12, any::<Option<bool>>()).prop_map(|(size, record, signed)| Frame {
         cfa: Cfa {
