@@ -311,6 +311,16 @@ fn refuses_each_wrong_header_word() {
     );
 }
 
+#[test]
+fn opens_no_table_of_another_format() {
+    for at in [0, 1] {
+        let mut words = small().words();
+        assert!(Table::accepted(&words).is_some());
+        words[at] ^= 1;
+        assert!(Table::accepted(&words).is_none(), "word {at}");
+    }
+}
+
 /// Sealed tables with a part that is wrong.
 #[test]
 fn refuses_each_wrong_part() {

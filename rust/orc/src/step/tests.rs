@@ -14,7 +14,7 @@ extern crate std;
 
 use super::*;
 use crate::machine::{FtraceRegs, RegsLayout, StackRange};
-use crate::rule::Cfa;
+use crate::rule::{Cfa, Rule};
 use proptest::prelude::*;
 use std::vec::Vec;
 
@@ -93,7 +93,7 @@ fn plain_frames_are_those_by_sp_with_their_own_record() {
     for flags in 0..1 << 16 {
         let raw = RawRule::new([4 << 16 | flags, 4 << 16 | 3]);
         let is_plain = match raw.unpack() {
-            Some(crate::rule::Rule::Frame(frame)) => {
+            Some(Rule::Frame(frame)) => {
                 frame.cfa.base == CfaBase::Sp
                     && frame.sp == StackPointer::Exact
                     && frame.return_address == Location::Slot(24)
@@ -205,8 +205,15 @@ fn overridden_function_has_its_return_witnessed() {
     let raw = RawRule::new([18 << 16 | 0x7d, 2 << 16 | 3]);
     let mut stacks = Stacks::starting_at(&memory, STACK.low).unwrap();
     let mut state = State::returns_to(0x100, STACK.low, cfa - 32);
+    let trampoline = Trampoline {
+        pc: state.pc,
+        sp: state.sp,
+        fp: state.fp,
+    };
     assert!(Rule::decode(raw).is_some());
-    assert_eq!(by_rule(&mut memory, &mut stacks, &mut state, raw), Ok(()));
+    assert_eq!(by_rule(&mut memory, &mut stacks, &mut state, raw), Ok(true));
+    let gone_on = callsite(&mut memory, &stacks, &mut state, raw, trampoline);
+    assert_eq!(gone_on, Ok(()));
     assert_eq!(state, State::returns_to(lr, cfa, fp));
     assert_eq!(
         memory.witnessed,
