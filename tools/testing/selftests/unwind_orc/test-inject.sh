@@ -186,7 +186,10 @@ check "a return address changed: 1 of 1000 unseen, or less" \
 	at_most_per_mille 1 "return address"
 check "a frame record made a copy of another: none unseen" \
 	at_most_per_mille 0 "frame record"
-check "a region changed: 1 of 1000 unseen, or less" at_most_per_mille 1 region
+# The old stack of another task, moved here, is one that could be: signatures tell.
+region=5
+grep -qw paca /proc/cpuinfo && region=1
+check "a region changed: $region of 1000 unseen, or less" at_most_per_mille $region region
 check "kernel log" healthy
 if [ -n "${INJECT_REPORT:-}" ]; then
 	for file in stacks disputed cells reasons calls wrong; do
