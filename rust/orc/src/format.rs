@@ -18,7 +18,7 @@
 //! escapes. A row holds until the next one starts. The first row is at offset 0, and text
 //! that nothing describes is covered by a row that says so.
 
-use crate::rule::{bits, Undescribed, LEFT_BY_RETURN_BYTES};
+use crate::rule::{bits, Undescribed, UNIT};
 
 /// The first word of a table.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"aORC");
@@ -73,7 +73,8 @@ const DEFINITION: &[u32] = &[
     bits::LEFT_BY_RETURN,
     bits::CFA_SHIFT,
     bits::HIGH_SHIFT,
-    LEFT_BY_RETURN_BYTES as u32,
+    // Of the size of a function that is left by its return alone.
+    UNIT,
     Undescribed::Hole.code(),
     Undescribed::NoCfi.code(),
     Undescribed::NotProved.code(),

@@ -241,12 +241,12 @@ pub trait Machine {
         false
     }
 
-    /// Whether a function starts at this address that is left by its return alone
-    /// ([`Frame::left_by_return`](crate::rule::Frame::left_by_return)), if the walk is to look
-    /// which function was called: it may know a better witness for the return address that
+    /// The size of the function that starts at this address, if it is left by its return alone
+    /// ([`Frame::left_by_return`](crate::rule::Frame::left_by_return)), and if the walk is to
+    /// look which function was called: it may know a better witness for the return address that
     /// it was given last.
-    fn is_left_by_return(&mut self, _entry: u64) -> bool {
-        false
+    fn left_by_return(&mut self, _entry: u64) -> Option<u32> {
+        None
     }
 
     /// Whether this address is in a function that may run in place of another one, which

@@ -57,17 +57,14 @@ pub struct Frame {
     /// function is in x9 while x29 is in its register, and from then on in the
     /// record {caller's x29, return address} at CFA - 16.
     pub patch_site: bool,
-    /// The function that starts where this row holds, if one does, has no more than
-    /// [`LEFT_BY_RETURN_BYTES`], and is left by its return alone: while it has been called
-    /// and has not returned, the innermost frame but for a tracer's is in it, or below.
+    /// The size of the function that starts where this row holds, in bytes and rounded up to
+    /// [`UNIT`], if one does and is left by its return alone: while it has been called and has
+    /// not returned, the innermost frame but for a tracer's is in it, or below.
     ///
     /// Set on no other state than [`Frame::ENTRY`]'s, and there for the next start of a
     /// function; a `ret` in front of that has it, too.
-    pub left_by_return: bool,
+    pub left_by_return: Option<u32>,
 }
-
-/// The largest function that [`Frame::left_by_return`] is said of, in bytes.
-pub const LEFT_BY_RETURN_BYTES: u64 = 4096;
 
 /// How to compute the CFA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -158,7 +155,8 @@ pub(crate) mod bits {
     pub(crate) const NO_LIMIT: u32 = 1 << 9;
     /// Two bits: 0 not known, 1 not signed, 2 signed.
     pub(crate) const SIGNED_SHIFT: u32 = 10;
-    /// The function that starts here is left by its return alone.
+    /// The function that starts here is left by its return alone, and the second word has
+    /// its size.
     pub(crate) const LEFT_BY_RETURN: u32 = 1 << 12;
     /// Where the offset of the CFA is.
     pub(crate) const CFA_SHIFT: u32 = 16;
@@ -226,13 +224,15 @@ impl RawRule {
         })
     }
 
-    /// Whether these are the words of a function's entry, with the mark that it is left by
-    /// its return alone.
+    /// [`Frame::left_by_return`], if these are the words of such a frame.
     #[must_use]
     #[inline(always)]
-    pub const fn is_left_by_return(self) -> bool {
-        let [head, _] = self.0;
-        head & (bits::FRAME | bits::LEFT_BY_RETURN) == bits::FRAME | bits::LEFT_BY_RETURN
+    pub const fn left_by_return(self) -> Option<u32> {
+        let [head, numbers] = self.0;
+        match head & (bits::FRAME | bits::LEFT_BY_RETURN) == bits::FRAME | bits::LEFT_BY_RETURN {
+            true => Some(from_units(numbers & 0xffff)),
+            false => None,
+        }
     }
 
     /// Whether these are the words of a frame whose x29 is at a record.
@@ -321,7 +321,7 @@ impl Frame {
         caller_fp: Location::Register,
         x29: X29::Caller,
         patch_site: false,
-        left_by_return: false,
+        left_by_return: None,
     };
 
     /// Whether the parts fit each other, so that some function could be in this
@@ -335,7 +335,13 @@ impl Frame {
             && self.slot_is_valid(self.caller_fp)
             && self.x29_is_valid()
             && (!self.patch_site || self.is_trampoline_start() || self.has_synthetic_record())
-            && (!self.left_by_return || self.is_entry())
+            && self.size_is_valid()
+    }
+
+    /// No function is empty.
+    fn size_is_valid(&self) -> bool {
+        self.left_by_return
+            .is_none_or(|bytes| is_offset(bytes) && bytes >= UNIT && self.is_entry())
     }
 
     /// Whether this is the state that functions are entered in.
@@ -458,11 +464,12 @@ impl Frame {
         if self.patch_site {
             head |= bits::PATCH_SITE;
         }
-        if self.left_by_return {
+        if self.left_by_return.is_some() {
             head |= bits::LEFT_BY_RETURN;
         }
         let (sp, low, high) = match self.sp {
-            StackPointer::Exact => (0, ra, fp),
+            // At an entry nothing is in a slot.
+            StackPointer::Exact => (0, self.left_by_return.unwrap_or(ra), fp),
             StackPointer::Below { least, most: None } => (1 | NO_LIMIT_CODE, least, 0),
             StackPointer::Below {
                 least,
@@ -515,7 +522,7 @@ impl Frame {
             caller_fp: Location::unpack(head & bits::FP_SLOT, fp),
             x29,
             patch_site,
-            left_by_return: head & bits::LEFT_BY_RETURN != 0,
+            left_by_return: (head & bits::LEFT_BY_RETURN != 0).then_some(low),
         })
     }
 }

@@ -12,7 +12,7 @@
 
 use crate::machine::{Kind, Machine, State};
 use crate::reason::Reason;
-use crate::rule::{CfaBase, Frame, Location, RawRule, StackPointer, LEFT_BY_RETURN_BYTES, X29};
+use crate::rule::{CfaBase, Frame, Location, RawRule, StackPointer, X29};
 use crate::stacks::Stacks;
 
 /// `FRAME_META_TYPE_FINAL` of `asm/stacktrace/frame.h`.
@@ -31,7 +31,8 @@ const PSTATE_MODE: u64 = 0x1f;
 const KERNEL_MODES: [u64; 2] = [0x5, 0x9];
 
 /// Steps from `state` to its caller, in place; false at the end of the stack. `callee` is
-/// the PC of the frame before, or zero. What is in `state` after an error means nothing.
+/// an address in the function of the frame before, or zero. What is in `state` after an error
+/// means nothing.
 #[inline(always)]
 pub(crate) fn step<M: Machine>(
     machine: &mut M,
@@ -186,7 +187,7 @@ fn call_site<M: Machine>(machine: &M, state: &State) -> Result<Option<u64>, Reas
 }
 
 /// An address in the function of this frame: that of its call, if it waits for one.
-const fn at_call(state: &State) -> u64 {
+pub(crate) const fn at_call(state: &State) -> u64 {
     match state.kind {
         Kind::Interrupted { .. } | Kind::Entered { .. } => state.pc,
         Kind::ReturnsTo | Kind::SwitchedOut => state.pc.saturating_sub(4),
@@ -223,11 +224,12 @@ fn check_entry_call<M: Machine>(machine: &mut M, site: u64, callee: u64) -> Resu
 /// Whether the frame before can be in the function at `entry`.
 #[inline(always)]
 fn check_callee<M: Machine>(machine: &mut M, entry: u64, callee: u64) -> Result<(), Reason> {
-    let is_in = callee.wrapping_sub(entry) < LEFT_BY_RETURN_BYTES;
-    if is_in || callee == 0 || !machine.is_left_by_return(entry) {
-        return Ok(());
+    match machine.left_by_return(entry) {
+        Some(bytes) if callee.wrapping_sub(entry) >= u64::from(bytes) && callee != 0 => {
+            check_stand_in(machine, entry, callee)
+        }
+        _ => Ok(()),
     }
-    check_stand_in(machine, entry, callee)
 }
 
 /// What runs at `callee` may be there in place of the function that was called: it stands in

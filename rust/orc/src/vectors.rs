@@ -214,8 +214,8 @@ impl Machine for Synthetic {
         pc == text::FTRACE_RETURN
     }
 
-    fn is_left_by_return(&mut self, entry: u64) -> bool {
-        text::raw_rule(entry).is_ok_and(RawRule::is_left_by_return)
+    fn left_by_return(&mut self, entry: u64) -> Option<u32> {
+        text::raw_rule(entry).ok()?.left_by_return()
     }
 
     fn is_stand_in(&mut self, pc: u64) -> bool {

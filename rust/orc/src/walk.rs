@@ -8,7 +8,7 @@
 use crate::machine::{Kind, Machine, State};
 use crate::reason::{Reason, Verdict};
 use crate::stacks::Stacks;
-use crate::step::step;
+use crate::step::{at_call, step};
 
 /// A function graph return may hide a kretprobe's, or the other way round; two for each
 /// of the functions that have reached each other by their last jump, or by a live patch.
@@ -53,7 +53,7 @@ where
 pub struct Steps {
     state: State,
     stacks: Stacks,
-    /// The PC of the frame before, or zero.
+    /// An address in the function of the frame before, or zero.
     callee: u64,
 }
 
@@ -94,11 +94,11 @@ impl Steps {
     /// Why the caller is not known, or the end not believed.
     #[inline(always)]
     pub fn next<M: Machine>(&mut self, machine: &mut M) -> Result<bool, Reason> {
-        let pc = self.state.pc;
+        let (pc, callee) = (self.state.pc, at_call(&self.state));
         let result = step(machine, &mut self.stacks, &mut self.state, self.callee);
         match result {
             Ok(true) => {
-                self.callee = pc;
+                self.callee = callee;
                 return Ok(true);
             }
             // An error is about this frame.

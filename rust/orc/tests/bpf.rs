@@ -35,7 +35,7 @@ fn rules_are_those_of_the_frames_that_the_jit_makes() {
         caller_fp: Location::Slot(16),
         x29: X29::Record(record),
         patch_site: record == 32,
-        left_by_return: false,
+        left_by_return: None,
     };
     let (below, size) = (
         StackPointer::Below {

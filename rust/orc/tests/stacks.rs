@@ -329,7 +329,7 @@ fn by_sp(size: u32, return_address: Location, caller_fp: Location, x29: X29) -> 
         caller_fp,
         x29,
         patch_site: false,
-        left_by_return: false,
+        left_by_return: None,
     };
     assert!(rule.is_valid(), "{rule:?}");
     rule
@@ -406,7 +406,7 @@ fn any_rule() -> impl Strategy<Value = Result<Rule, Reason>> {
             caller_fp,
             x29,
             patch_site,
-            left_by_return: false,
+            left_by_return: None,
         },
     );
     prop_oneof![

@@ -14,7 +14,9 @@
     clippy::unwrap_used
 )]
 
-use orc::rule::{Cfa, CfaBase, Frame, Location, RawRule, Rule, StackPointer, Undescribed, X29};
+use orc::rule::{
+    Cfa, CfaBase, Frame, Location, RawRule, Rule, StackPointer, Undescribed, MAX_OFFSET, X29,
+};
 use orc::table::{Table, TableError};
 use proptest::prelude::*;
 
@@ -69,7 +71,7 @@ impl Parts {
 }
 
 /// A change of the layout changes this, and every table must be written anew.
-const FORMAT_HASH: u32 = 0x4bb6_f877;
+const FORMAT_HASH: u32 = 0x620a_508f;
 
 /// Puts the right checksum in.
 fn seal(mut words: Vec<u32>) -> Vec<u32> {
@@ -104,7 +106,7 @@ fn body() -> Rule {
         caller_fp: Location::Slot(32),
         x29: X29::Record(32),
         patch_site: false,
-        left_by_return: false,
+        left_by_return: None,
     })
 }
 
@@ -437,22 +439,32 @@ fn refuses_rules_that_contradict_themselves() {
 #[test]
 fn only_an_entry_is_left_by_its_return_alone() {
     let entry = Frame {
-        left_by_return: true,
+        left_by_return: Some(24),
         ..Frame::ENTRY
     };
-    assert_eq!(decode([0x1011, 0]), Some(Rule::Frame(entry)));
+    assert_eq!(decode([0x1011, 3]), Some(Rule::Frame(entry)));
     assert!(entry.is_entry() && Frame::ENTRY.is_entry());
-    assert!(RawRule::new([0x1011, 0]).is_left_by_return());
+    assert_eq!(RawRule::new([0x1011, 3]).left_by_return(), Some(24));
     for (name, rule) in [
+        ("without a size", [0x1011, 0, 0, 0]),
+        ("with another number", [0x1011, 0, 3, 1]),
         ("a body", [0x102d, 4, 3, 4]),
-        ("with SP moved", [0x1011, 4, 0, 0]),
-        ("nothing", [0x1000, 0, 0, 0]),
-        ("a patch site", [0x1051, 0, 0, 0]),
+        ("with SP moved", [0x1011, 4, 3, 0]),
+        ("nothing", [0x1000, 0, 3, 0]),
+        ("a patch site", [0x1051, 0, 3, 0]),
+        ("a size alone", [0x0011, 0, 3, 0]),
     ] {
         assert_eq!(decode(words(rule)), None, "{name}");
     }
-    assert!(!RawRule::new(ENTRY).is_left_by_return());
-    assert!(!RawRule::new([0x1000, 0]).is_left_by_return());
+    assert_eq!(RawRule::new(ENTRY).left_by_return(), None);
+    assert_eq!(RawRule::new([0x1000, 3]).left_by_return(), None);
+    for size in [0, 4, 12, MAX_OFFSET + 8] {
+        let entry = Frame {
+            left_by_return: Some(size),
+            ..Frame::ENTRY
+        };
+        assert_eq!(Rule::Frame(entry).encode(), None, "{size}");
+    }
 }
 
 /// Bits 7 to 9 of the first word, and the second word.
@@ -538,7 +550,7 @@ fn any_frame() -> impl Strategy<Value = Frame> {
         any_location(),
         any_location(),
         x29,
-        (any::<bool>(), any::<Option<bool>>(), any::<bool>()),
+        (any::<bool>(), any::<Option<bool>>(), any_size()),
     )
         .prop_map(
             |(
@@ -562,6 +574,11 @@ fn any_frame() -> impl Strategy<Value = Frame> {
                 left_by_return,
             },
         )
+}
+
+/// Of a function that is left by its return alone.
+fn any_size() -> impl Strategy<Value = Option<u32>> {
+    prop::option::of((0_u32..0x11000).prop_map(|units| units * 8))
 }
 
 /// Text of up to some blocks, and rows at some of its instructions.

@@ -97,7 +97,7 @@ mod tasks {
 
     /// The entry of a function that is left by its return alone.
     const LEFT: Frame = Frame {
-        left_by_return: true,
+        left_by_return: Some(64),
         ..Frame::ENTRY
     };
 
@@ -160,8 +160,8 @@ mod tasks {
         let [head, numbers] = raw.words().map(u32::to_le_bytes);
         let flags = head[0] >> 1 | head[1] << 7;
         let kind = match frame.left_by_return {
-            true => 1 | 2 << 3,
-            false => 1,
+            Some(_) => 1 | 2 << 3,
+            None => 1,
         };
         [kind, flags, head[2], numbers[0], numbers[2]]
     }

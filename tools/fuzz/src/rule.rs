@@ -35,8 +35,11 @@ fn decode(words: [u32; 2]) {
     let raw = RawRule::new(words);
     let unpacked = raw.unpack();
     if let Some(rule) = unpacked {
-        let left = matches!(rule, Rule::Frame(frame) if frame.left_by_return);
-        assert_eq!(raw.is_left_by_return(), left, "{rule:?}");
+        let left = match rule {
+            Rule::Frame(frame) => frame.left_by_return,
+            Rule::Unreliable(_) => None,
+        };
+        assert_eq!(raw.left_by_return(), left, "{rule:?}");
     }
     // Parts that do not fit each other may have words, but no others.
     if let Some(Rule::Frame(frame)) = unpacked {

@@ -375,10 +375,9 @@ impl<T: Text> Machine for Task<T> {
             .is_some_and(|offset| self.text.is_bpf_trampoline(offset))
     }
 
-    fn is_left_by_return(&mut self, entry: u64) -> bool {
-        let offset = entry.checked_sub(TEXT).filter(|at| *at < TEXT_BYTES);
-        let rule = offset.map(|offset| self.text.rule(offset));
-        rule.is_some_and(|rule| rule.is_ok_and(RawRule::is_left_by_return))
+    fn left_by_return(&mut self, entry: u64) -> Option<u32> {
+        let offset = entry.checked_sub(TEXT).filter(|at| *at < TEXT_BYTES)?;
+        self.text.rule(offset).ok()?.left_by_return()
     }
 
     fn is_stand_in(&mut self, _pc: u64) -> bool {

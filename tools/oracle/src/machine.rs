@@ -14,8 +14,6 @@ use crate::recover::{Kept, Layout};
 use orc::machine::FtraceRegs;
 use orc::machine::{Machine, RegsLayout, StackRange};
 use orc::reason::Reason;
-#[cfg(not(feature = "before"))]
-use orc::rule::RawRule;
 
 /// Addresses in vmlinux that the walk has to know.
 #[derive(Clone, Copy, Debug, Default)]
@@ -135,9 +133,9 @@ impl Machine for Target<'_> {
     }
 
     #[cfg(not(feature = "before"))]
-    fn is_left_by_return(&mut self, entry: u64) -> bool {
+    fn left_by_return(&mut self, entry: u64) -> Option<u32> {
         let row = self.book.packed(self.book.find(entry));
-        row.is_ok_and(RawRule::is_left_by_return)
+        row.ok()?.left_by_return()
     }
 
     /// Live patches are modules, and what they patch may be in a module, too.

@@ -3,7 +3,7 @@
 //! From a text section to the rows of its table: every function proved, what is
 //! not proved and what lies between marked as such.
 
-use orc::rule::{Frame, Rule, Undescribed};
+use orc::rule::{Frame, Rule, Undescribed, MAX_OFFSET, UNIT};
 
 use crate::input::{Input, Text};
 use crate::proof::{return_only, Proof, Prover};
@@ -46,12 +46,15 @@ impl<'i> Proved<'i> {
 }
 
 /// Marks the rows in the state of an entry where a function starts that is left by its
-/// return alone. These rows are cut at no other functions' starts than those where that
-/// changes: what is behind a function's end has the mark of the one that starts there.
+/// return alone, with its size. These rows are cut at no other functions' starts than those
+/// where that changes: what is behind a function's end has the mark of the one that starts there.
 fn mark(rows: &mut Vec<(u32, Rule)>, functions: &[Function], entries: &[u64]) {
-    let marked = |start: u64| {
+    let marked = |function: &Function| {
+        let size = (function.end - function.start).next_multiple_of(u64::from(UNIT));
+        let is_marked = entries.binary_search(&function.start).is_ok();
+        let left_by_return = (is_marked && size <= u64::from(MAX_OFFSET)).then_some(size as u32);
         Rule::Frame(Frame {
-            left_by_return: entries.binary_search(&start).is_ok(),
+            left_by_return,
             ..Frame::ENTRY
         })
     };
@@ -65,12 +68,16 @@ fn mark(rows: &mut Vec<(u32, Rule)>, functions: &[Function], entries: &[u64]) {
             continue;
         }
         let first = functions.partition_point(|function| function.start < u64::from(*at));
-        let starts = functions[first..].iter().map(|function| function.start);
-        let mut starts = starts.take_while(|start| *start < end);
+        let mut starts = functions[first..]
+            .iter()
+            .take_while(|function| function.start < end);
         out.push((*at, starts.next().map_or(*rule, marked)));
-        for start in starts {
-            if out.last().is_some_and(|(_, last)| *last != marked(start)) {
-                out.push((start as u32, marked(start)));
+        for function in starts {
+            if out
+                .last()
+                .is_some_and(|(_, last)| *last != marked(function))
+            {
+                out.push((function.start as u32, marked(function)));
             }
         }
     }

@@ -79,8 +79,8 @@ fn write_frame(f: &mut fmt::Formatter<'_>, frame: &Frame) -> fmt::Result {
         (_, Some(true)) => write!(f, " signed")?,
         (_, None) => write!(f, " maybe-signed")?,
     }
-    if frame.left_by_return {
-        write!(f, " left-by-return")?;
+    if let Some(bytes) = frame.left_by_return {
+        write!(f, " left-by-return={bytes}")?;
     }
     if frame.patch_site {
         write!(f, " patch-site")?;

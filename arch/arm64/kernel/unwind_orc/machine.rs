@@ -214,8 +214,11 @@ impl Machine for Task<'_, '_> {
     }
 
     #[inline(always)]
-    fn is_left_by_return(&mut self, entry: u64) -> bool {
-        !self.last_is_vouched_for && self.row(entry).is_ok_and(RawRule::is_left_by_return)
+    fn left_by_return(&mut self, entry: u64) -> Option<u32> {
+        if self.last_is_vouched_for {
+            return None;
+        }
+        self.row(entry).ok()?.left_by_return()
     }
 
     fn is_stand_in(&mut self, pc: u64) -> bool {

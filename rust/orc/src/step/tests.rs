@@ -45,8 +45,8 @@ impl Machine for Memory {
         None
     }
 
-    fn is_left_by_return(&mut self, entry: u64) -> bool {
-        self.marked == Some(entry)
+    fn left_by_return(&mut self, entry: u64) -> Option<u32> {
+        (self.marked == Some(entry)).then_some(48)
     }
 
     fn read(&mut self, address: u64) -> Option<u64> {
@@ -116,8 +116,8 @@ fn frame_below_is_in_the_called_function() {
     };
     for (callee, is_in) in [
         (entry, true),
-        (entry + 4092, true),
-        (entry + 4096, false),
+        (entry + 44, true),
+        (entry + 48, false),
         (entry - 4, false),
         // The innermost frame has called what is on no stack: `cpu_switch_to()`.
         (0, true),
@@ -233,7 +233,7 @@ fn any_plain() -> impl Strategy<Value = Frame> {
         caller_fp: Location::Slot(record * 8),
         x29: X29::Record(record * 8),
         patch_site: false,
-        left_by_return: false,
+        left_by_return: None,
     })
 }
 

@@ -417,7 +417,7 @@ fn frame(function: u64, offset: u64) -> Result<Frame, Reason> {
         FAR_FRAME => saved(CfaBase::Sp, FAR_SIZE, X29::Other),
         BELOW_X29 => slots(CfaBase::Fp, 16, 24),
         CALLED | CALLED_PATCHED | STAND_IN => Frame {
-            left_by_return: offset < 4,
+            left_by_return: (offset < 4).then_some(0x100),
             ..usual(48, offset)
         },
         CALLS | CALLS_PATCHED => usual(32, offset),
@@ -495,7 +495,7 @@ fn saved(base: CfaBase, size: u32, x29: X29) -> Frame {
         caller_fp: Location::Slot(size),
         x29,
         patch_site: false,
-        left_by_return: false,
+        left_by_return: None,
     }
 }
 
@@ -521,7 +521,7 @@ fn ftrace_caller(caller_fp: u32) -> Frame {
         caller_fp: Location::Slot(caller_fp),
         x29: X29::Record(32),
         patch_site: true,
-        left_by_return: false,
+        left_by_return: None,
     }
 }
 

@@ -96,6 +96,8 @@ pub(super) const VECTORS: &[Vector] = &[
         [after_call(RET_FROM_FORK)], BLOCKED.verdict
     },
     called! { "refuses_function_that_was_not_called", CALLS => WORKER, [], NOT_CALLED },
+    // Less than the largest function behind it.
+    called! { "refuses_function_behind_the_one_that_was_called", CALLS => SIGNS_NOT, [], NOT_CALLED },
     Vector {
         name: "follows_shadow_call_stack",
         shadow: PUSHED,

@@ -39,6 +39,12 @@ pub(crate) struct Function {
     pub(crate) graph_comes_first: bool,
 }
 
+impl Function {
+    pub(crate) const fn is_traced(&self) -> bool {
+        self.is_graph_traced || self.patch.is_some() || self.trampoline.is_some()
+    }
+}
+
 /// How a task was taken off its CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
@@ -102,7 +108,7 @@ impl Cpu {
         (pc < FTRACE).then(|| usize::try_from(number).unwrap())
     }
 
-    fn address(function: usize) -> u64 {
+    pub(crate) fn address(function: usize) -> u64 {
         FUNCTIONS + u64::try_from(function).unwrap() * FUNCTION_BYTES
     }
 
@@ -169,8 +175,6 @@ impl Cpu {
 
     fn step_function(&mut self, function: &Function, number: usize, is_live: bool) {
         let offset = self.pc - Self::address(number);
-        let is_traced =
-            function.is_graph_traced || function.patch.is_some() || function.trampoline.is_some();
         self.pc += 4;
         match offset {
             0 => {
@@ -180,7 +184,7 @@ impl Cpu {
                 }
                 self.x9 = self.lr;
             }
-            4 if is_traced && is_live => (self.lr, self.pc) = (self.pc, FTRACE),
+            4 if function.is_traced() && is_live => (self.lr, self.pc) = (self.pc, FTRACE),
             8.. if function.is_leaf && offset < 32 => {}
             8 => {
                 self.lr = sign(self.lr, self.sp);

@@ -21,6 +21,8 @@ const FRAME_BYTES: Option<NonZero<u32>> = NonZero::new(96);
 pub(crate) struct Walked<'a> {
     cpu: &'a Cpu,
     functions: &'a [Function],
+    /// All that has traced functions is gone.
+    pub(crate) is_untraced: bool,
     graph: usize,
     kretprobes: usize,
     shadow: Cursor,
@@ -31,6 +33,7 @@ impl<'a> Walked<'a> {
         Self {
             cpu,
             functions,
+            is_untraced: false,
             graph: cpu.graph.len(),
             kretprobes: cpu.kretprobes.len(),
             shadow: Cursor::at_top(cpu.shadow.len().try_into().unwrap()),
@@ -56,6 +59,12 @@ impl<'a> Walked<'a> {
     }
 }
 
+/// `bl`
+fn bl(from: u64, to: u64) -> u32 {
+    let words = (to.wrapping_sub(from) / 4) & 0x3ff_ffff;
+    0x9400_0000 | u32::try_from(words).unwrap()
+}
+
 /// A row with CFA = SP + `size`.
 fn row(size: u32, return_address: Location, caller_fp: Location, x29: X29) -> Frame {
     Frame {
@@ -69,7 +78,7 @@ fn row(size: u32, return_address: Location, caller_fp: Location, x29: X29) -> Fr
         caller_fp,
         x29,
         patch_site: false,
-        left_by_return: false,
+        left_by_return: None,
     }
 }
 
@@ -143,16 +152,37 @@ impl Machine for Walked<'_> {
 
     fn instruction(&mut self, pc: u64) -> Option<u32> {
         const NOP: u32 = 0xd503_201f;
-        const BL: u32 = 0x9400_0000;
+        const BLR: u32 = 0xd63f_0100;
+        if let Some(number) = Cpu::function(pc) {
+            let function = &self.functions[number];
+            return Some(match (pc % FUNCTION_BYTES, function.callee) {
+                (0, _) => 0xaa1e_03e9, // mov x9, x30
+                (4, _) if function.is_traced() && !self.is_untraced => bl(pc, FTRACE),
+                (20, Some(callee)) => bl(pc, Cpu::address(callee)),
+                (20, None) => BLR,
+                _ => NOP,
+            });
+        }
         let is_call = match pc {
-            _ if Cpu::function(pc).is_some() => pc % FUNCTION_BYTES == 20,
             FENTRY..ENTRY if pc & 0xff == 0x20 => return Some(0x1000_005e),
             FENTRY..ENTRY if pc & 0xff == 0x24 => return Some(0xd65f_0140),
             FENTRY..ENTRY => matches!(pc & 0xff, 0x18 | 0x28),
             _ if pc == FTRACE + 0x10 => return Some(0xb500_04d1),
-            _ => [FTRACE + 0x68, GRAPH + 0x20, HANDLER + 4, ENTRY + 4].contains(&pc),
+            _ if pc == ENTRY + 4 => return Some(bl(pc, Cpu::address(0))),
+            _ => [FTRACE + 0x68, GRAPH + 0x20, HANDLER + 4].contains(&pc),
         };
-        Some(if is_call { BL } else { NOP })
+        Some(if is_call { BLR } else { NOP })
+    }
+
+    fn left_by_return(&mut self, entry: u64) -> Option<u32> {
+        let function = &self.functions[Cpu::function(entry)?];
+        let bytes = u32::try_from(FUNCTION_BYTES).unwrap();
+        function.tail.is_none().then_some(bytes)
+    }
+
+    fn is_stand_in(&mut self, pc: u64) -> bool {
+        let number = Cpu::function(pc);
+        number.is_none() || self.functions.iter().any(|f| f.patch == number)
     }
 
     fn is_bpf_trampoline(&mut self, pc: u64) -> bool {

@@ -141,3 +141,45 @@ proptest! {
         play(&functions);
     }
 }
+
+/// A live patch is gone, but not what it has called by its last jump: no task is in the patch
+/// any more, so that the transition has ended.
+#[test]
+#[ignore = "a true stack is refused: not the function that was called"]
+fn follows_what_a_live_patch_that_is_gone_has_jumped_to() {
+    let plain = Function {
+        is_leaf: false,
+        is_graph_traced: false,
+        is_probed: false,
+        patch: None,
+        trampoline: None,
+        callee: None,
+        tail: None,
+        graph_comes_first: false,
+    };
+    let calls = |callee| Function {
+        callee: Some(callee),
+        ..plain.clone()
+    };
+    let patched = Function {
+        patch: Some(2),
+        ..plain.clone()
+    };
+    let patch = Function {
+        tail: Some(3),
+        ..plain.clone()
+    };
+    let functions = [calls(1), patched, patch, plain.clone()];
+    let mut cpu = Cpu::start();
+    while cpu.pc != Cpu::address(3) + 20 {
+        cpu.step(&functions, &mut Some(&mut |_: &Cpu, _| ()));
+    }
+    for is_untraced in [false, true] {
+        let mut walked = Walked::new(&cpu, &functions);
+        walked.is_untraced = is_untraced;
+        let start = State::interrupted(cpu.pc, cpu.sp, cpu.fp, cpu.lr);
+        let verdict = walk(&mut walked, start, |_| true);
+        let is_reliable = matches!(verdict, Verdict::Reliable { .. });
+        assert!(is_reliable, "untraced: {is_untraced}: {verdict:x?}");
+    }
+}

@@ -224,7 +224,7 @@ mod tests {
         caller_fp: Location::Slot(32),
         x29: X29::Record(32),
         patch_site: false,
-        left_by_return: false,
+        left_by_return: None,
     };
 
     fn fit(at: Rule, call: Rule, reason: Reason) -> Fit {

@@ -136,7 +136,7 @@ mod tests {
             caller_fp,
             x29,
             patch_site: false,
-            left_by_return: false,
+            left_by_return: None,
         }
     }
 

@@ -33,7 +33,7 @@ pub(super) fn row(facts: &Facts, claim: &Claim) -> Result<Frame, Class> {
         caller_fp: caller_fp(facts, claim)?,
         x29: x29(facts),
         patch_site: claim.signal_frame && knows_traced_return(facts, claim),
-        left_by_return: false,
+        left_by_return: None,
     };
     if let Some(by_sp) = relative_to_sp(facts, &frame) {
         return Ok(by_sp);
@@ -183,7 +183,7 @@ pub(super) fn row_of(facts: &Facts) -> Option<Frame> {
         caller_fp,
         x29: x29(facts),
         patch_site: false,
-        left_by_return: false,
+        left_by_return: None,
     };
     frame.is_valid().then_some(frame)
 }

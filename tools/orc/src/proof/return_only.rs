@@ -19,15 +19,11 @@ use super::facts::Facts;
 use super::finding::{Counts, Proof};
 use super::section::Prover;
 
-/// A PC in the function, and a return address at its end, is less than this many
-/// bytes after the entry.
-pub const REACH: u64 = orc::rule::LEFT_BY_RETURN_BYTES;
-
 /// The entries of the functions of a section that nothing leads out of but their
 /// returns, as offsets in it, sorted. `proofs` are those of the section's functions.
 ///
 /// Such a function has CFI, all of it proved, and a symbol of a function, where calls
-/// go; it is at most [`REACH`] bytes long. No branch, fixup or indirect branch in
+/// go. No branch, fixup or indirect branch in
 /// any of its variants leads out of it, not even through a linker's veneer, and its
 /// end is not reached. Nothing else of the file enters it but at its entry.
 #[must_use]
@@ -83,8 +79,5 @@ pub(super) fn stays(
 /// it, if nothing else speaks against it.
 pub(super) fn confirm(body: &Body<'_>, entry: usize, counts: &Counts) -> Option<u64> {
     let offset = body.offset(entry);
-    // A call at the end has the end for its return address.
-    let call = 4 * u64::from(counts.calls_at_end != 0);
-    let is_short = body.function.end - offset + call <= REACH;
-    (is_short && counts.opaque_sites == 0).then_some(offset)
+    (counts.opaque_sites == 0).then_some(offset)
 }

@@ -108,7 +108,7 @@ impl Row {
             caller_fp: self.caller_fp,
             x29,
             patch_site: false,
-            left_by_return: false,
+            left_by_return: None,
         })
     }
 }

@@ -28,7 +28,7 @@ fn sized(offset: u32) -> Frame {
         caller_fp: Location::Register,
         x29: X29::Caller,
         patch_site: false,
-        left_by_return: false,
+        left_by_return: None,
     }
 }
 

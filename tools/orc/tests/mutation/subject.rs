@@ -149,7 +149,7 @@ fn claimed(function: &Function) -> Vec<Option<Frame>> {
             caller_fp: claim.caller_fp,
             x29: X29::Other,
             patch_site: false,
-            left_by_return: false,
+            left_by_return: None,
         })
     })
 }
