@@ -100,8 +100,10 @@ find_slide() {
 
 guest() {
 	local rc=0
-	[ -n "${ORACLE_KASLR:-}" ] || GUEST_APPEND="nokaslr ${GUEST_APPEND:-}"
-	GUEST_MEMORY=${memory}M GUEST_APPEND="${GUEST_APPEND:-}" STEP_MAY_FAIL=1 \
+	local place=nokaslr
+	# The trampoline for entries from user space has an address of its own.
+	[ -z "${ORACLE_KASLR:-}" ] || place=kpti=off
+	GUEST_MEMORY=${memory}M GUEST_APPEND="$place ${GUEST_APPEND:-}" STEP_MAY_FAIL=1 \
 		STEP_WATCH=$LOG_DIR/$name.log step "oracle: the guest, $minutes minutes" "$name-boot" \
 		bash "$TOP/scripts/guest.sh" "$IMAGE" "$name" "$STAGE" $((minutes * 60)) || rc=$?
 	rm -f "$ram"

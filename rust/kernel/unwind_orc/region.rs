@@ -87,6 +87,9 @@ pub enum Lookup<'a> {
     /// It lies in a branch to a function that is out of reach of a module's own: SP, x29 and x30 are
     /// those of that function's entry.
     Veneer,
+    /// It lies in such a branch to `ftrace_caller`, which the entry of a traced function calls: x9 is
+    /// the return address of that function, and SP and x29 are those of its entry.
+    FtraceVeneer,
     /// It lies in a BPF program that has not changed SP, x29 or x30 yet.
     BpfEntry,
     /// It lies in a BPF program, between the prologue and the epilogue: x29 is at the frame record,
@@ -197,6 +200,7 @@ pub(super) unsafe fn find<'a>(pc: u64) -> Lookup<'a> {
         bindings::unwind_orc_lookup_UNWIND_ORC_NO_TABLE => Lookup::NoTable,
         bindings::unwind_orc_lookup_UNWIND_ORC_INIT_TEXT => Lookup::InitText,
         bindings::unwind_orc_lookup_UNWIND_ORC_VENEER => Lookup::Veneer,
+        bindings::unwind_orc_lookup_UNWIND_ORC_FTRACE_VENEER => Lookup::FtraceVeneer,
         bindings::unwind_orc_lookup_UNWIND_ORC_BPF_ENTRY => Lookup::BpfEntry,
         bindings::unwind_orc_lookup_UNWIND_ORC_BPF_BODY => Lookup::BpfBody {
             frame_bytes: NonZero::new(frame_bytes),

@@ -198,6 +198,9 @@ impl RawRule {
     /// [`Frame::ENTRY`].
     pub const ENTRY: Self = Self([bits::FRAME | 1 << bits::X29_SHIFT, 0]);
 
+    /// The start of `ftrace_caller`: as at an entry, but called by that of a traced function.
+    pub const FTRACE_START: Self = Self([bits::FRAME | 1 << bits::X29_SHIFT | bits::PATCH_SITE, 0]);
+
     /// Takes the words for those of a rule.
     #[must_use]
     pub const fn new(words: [u32; 2]) -> Self {

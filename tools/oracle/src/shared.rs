@@ -93,7 +93,7 @@ pub struct Shared {
     pub switch: Text,
     /// `ret_from_fork`.
     pub ret_from_fork: u64,
-    /// `ftrace_caller`, where rows say that x9 counts, or nothing.
+    /// `ftrace_caller`, or nothing.
     pub ftrace_caller: Text,
     /// `unwind_orc_module_finalize()` and `unwind_orc_module_cleanup()`, or zero.
     pub module_hooks: (u64, u64),
@@ -124,6 +124,13 @@ pub fn shared() -> &'static Shared {
 }
 
 impl Shared {
+    /// Whether rows may say that x9 counts there: in `ftrace_caller`, and where modules call it
+    /// by way of a PLT.
+    pub fn may_need_x9(&self, pc: u64) -> bool {
+        let (start, end) = self.image.text;
+        self.ftrace_caller.contains(pc) || !(start..end).contains(&pc)
+    }
+
     /// Reads the kernel's files.
     pub fn new(options: Options) -> Result<Self, Error> {
         let image = Image::open(&options.build, options.slide)?;

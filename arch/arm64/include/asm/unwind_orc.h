@@ -122,6 +122,8 @@ extern struct unwind_orc_places unwind_orc_places;
  *                       entered from there
  * @UNWIND_ORC_VENEER:   a module's PLT: branches to functions that are out of
  *                       reach, which leave SP, x29 and x30 as they are
+ * @UNWIND_ORC_FTRACE_VENEER: the same of ftrace_caller, which the entry of a traced
+ *                       function calls, with its return address in x9
  * @UNWIND_ORC_BPF_ENTRY: a BPF program that has not changed SP, x29 or x30 yet
  * @UNWIND_ORC_BPF_BODY: a BPF program, or a trampoline that was called like one,
  *                       between its prologue and its epilogue: x29 is at the frame
@@ -139,6 +141,7 @@ enum unwind_orc_lookup {
 	UNWIND_ORC_NOT_TEXT,
 	UNWIND_ORC_INIT_TEXT,
 	UNWIND_ORC_VENEER,
+	UNWIND_ORC_FTRACE_VENEER,
 	UNWIND_ORC_BPF_ENTRY,
 	UNWIND_ORC_BPF_BODY,
 	UNWIND_ORC_BPF_TRAMPOLINE,

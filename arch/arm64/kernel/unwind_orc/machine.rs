@@ -159,6 +159,7 @@ impl<'a, 'w> Task<'a, 'w> {
             Lookup::InitText if self.walk.is_boot_idle() => return Err(Reason::EntryText),
             Lookup::InitText => return Err(Reason::InitText),
             Lookup::Veneer | Lookup::BpfEntry => return Ok(RawRule::ENTRY),
+            Lookup::FtraceVeneer => return Ok(RawRule::FTRACE_START),
             Lookup::BpfBody { frame_bytes } => return bpf::body(frame_bytes),
             Lookup::BpfTrampoline { frame_bytes } => return bpf::trampoline(frame_bytes),
             Lookup::BpfOther => return Err(Reason::BpfOther),

@@ -28,6 +28,7 @@
 
 #include <linux/buildid.h>
 #include <linux/elf.h>
+#include <linux/ftrace.h>
 #include <linux/kprobes.h>
 #include <linux/list.h>
 #include <linux/module.h>
@@ -65,11 +66,15 @@ struct unwind_orc_module {
 	/* The walker has accepted all of the tables. */
 	bool usable;
 	u8 build_id[BUILD_ID_SIZE_MAX];
-	/* What the loader fills with struct plt_entry, for text and init text. */
+	/*
+	 * What the loader fills with struct plt_entry: for text and init text, and for
+	 * the calls of ftrace_caller in each.
+	 */
 	struct {
 		unsigned long start;
 		unsigned long size;
-	} plts[2];
+		enum unwind_orc_lookup found;
+	} plts[4];
 	unsigned int nr;
 	struct unwind_orc_region regions[] __counted_by(nr);
 };
@@ -183,13 +188,13 @@ unwind_orc_find_module(unsigned long pc,
 	}
 	for (unsigned int i = 0; i < ARRAY_SIZE(om->plts); i++)
 		if (pc - om->plts[i].start < om->plts[i].size)
-			return UNWIND_ORC_VENEER;
+			return om->plts[i].found;
 	return UNWIND_ORC_NOT_TEXT;
 }
 NOKPROBE_SYMBOL(unwind_orc_find_module);
 
 /*
- * PLTs and ftrace trampolines are NOBITS, filled in by the loader: nothing can
+ * PLTs, those of ftrace_caller too, are NOBITS, filled in by the loader: nothing can
  * describe them at build time. No return address points into them, but a task may
  * be interrupted there.
  */
@@ -291,6 +296,23 @@ static void collect_plts(struct unwind_orc_module *om,
 				nr = 0;
 		om->plts[i].start = s->sh_addr;
 		om->plts[i].size = nr * sizeof(*plt);
+		om->plts[i].found = UNWIND_ORC_VENEER;
+	}
+}
+
+/* By way of these the entries of traced functions call ftrace_caller. */
+static void collect_ftrace_plts(struct unwind_orc_module *om,
+				const struct module *mod)
+{
+	const struct plt_entry *plts[] = { mod->arch.ftrace_trampolines,
+					   mod->arch.init_ftrace_trampolines };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(plts); i++) {
+		if (!plts[i])
+			continue;
+		om->plts[2 + i].start = (unsigned long)&plts[i][FTRACE_PLT_IDX];
+		om->plts[2 + i].size = sizeof(struct plt_entry);
+		om->plts[2 + i].found = UNWIND_ORC_FTRACE_VENEER;
 	}
 }
 
@@ -324,6 +346,7 @@ int unwind_orc_module_finalize(const struct elf64_hdr *hdr,
 	om->name = mod->name;
 	om->missing = collect(om, hdr, sechdrs, mod);
 	collect_plts(om, hdr, sechdrs, mod);
+	collect_ftrace_plts(om, mod);
 
 	guard(mutex)(&unwind_orc_lock);
 	ops = unwind_orc_current_ops();

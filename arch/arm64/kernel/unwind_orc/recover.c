@@ -243,6 +243,7 @@ bool unwind_orc_instruction(unsigned long pc, u32 *instruction)
 	switch (unwind_orc_find(pc, &region, &frame_size)) {
 	case UNWIND_ORC_FOUND:
 	case UNWIND_ORC_VENEER:
+	case UNWIND_ORC_FTRACE_VENEER:
 	case UNWIND_ORC_BPF_BODY:
 		break;
 	case UNWIND_ORC_BPF_TRAMPOLINE:

@@ -90,7 +90,7 @@ pub extern "C" fn on_translation(_id: Id, tb: *mut Tb) {
         let (insn, pc_start, _) = insns[start];
         prepare(insn, pc_start, shared);
         let segment = segment((pc_start, (number + 1 - start) as u32, changed, row));
-        let registers = start == 0 || changed != 0 || shared.ftrace_caller.contains(pc_start);
+        let registers = start == 0 || changed != 0 || shared.may_need_x9(pc_start);
         // SAFETY: the segment lives as long as the process.
         unsafe {
             exec(

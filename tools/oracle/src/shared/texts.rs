@@ -47,6 +47,11 @@ impl Section {
     fn is_plt(&self) -> bool {
         matches!(&*self.name, ".plt" | ".init.plt")
     }
+
+    /// By way of which traced functions call `ftrace_caller`.
+    fn is_ftrace_plt(&self) -> bool {
+        self.name.ends_with("text.ftrace_trampoline")
+    }
 }
 
 /// The table of a text section: the one that is linked to it, or else that with its
@@ -109,14 +114,28 @@ impl Shared {
                 } else if section.is_plt() {
                     // Branches that leave all as it is: see collect_plts() of the kernel.
                     book.add_by(start, size, |_| Ok(Rule::Frame(Frame::ENTRY)));
+                } else if section.is_ftrace_plt() {
+                    #[cfg(not(feature = "before"))]
+                    book.add_by(start, size, |_| unpack(RawRule::FTRACE_START));
                 } else {
                     continue;
                 }
                 ranges.push((start, start + size));
             }
         });
+        for range in &ranges {
+            self.is_taken(*range);
+        }
         lock(&self.modules).insert(module, ranges);
         Some(())
+    }
+
+    /// There is something else now where a module's init text was, which goes without a word:
+    /// it is not to go with that module.
+    fn is_taken(&self, (start, end): (u64, u64)) {
+        for ranges in lock(&self.modules).values_mut() {
+            ranges.retain(|(low, high)| *low >= end || *high <= start);
+        }
     }
 
     /// `unwind_orc_module_cleanup(mod)` is entered.
@@ -154,6 +173,7 @@ impl Shared {
         };
         let size = end.checked_sub(start).filter(|size| *size < 1 << 24)?;
         let (entry_end, fp_start, fp_end) = (entry_end?.into(), fp_start?.into(), fp_end?.into());
+        self.is_taken((start, end));
         self.change_book(|book| {
             book.remove(start, end);
             book.add_by(start, size, |offset| {

@@ -64,7 +64,7 @@ impl Vcpu {
     fn interrupted(&mut self, pc: u64) -> State {
         let state = State::interrupted(pc, self.sp, self.fp, self.lr);
         #[cfg(not(feature = "before"))]
-        if shared().ftrace_caller.contains(pc) {
+        if shared().may_need_x9(pc) {
             return state.with_x9(self.registers.read(Reg::X(9)));
         }
         state
