@@ -18,6 +18,7 @@ use super::flow::{self, Blocks, Next};
 use super::function::Analysis;
 use super::indirect::enter_as_entry;
 use super::no_leaf::NoLeaf;
+use super::return_only;
 use super::section::{Entrance, Prover};
 
 /// `is_out_of_line`: it belongs to the functions that branch to it, and is looked at
@@ -33,6 +34,7 @@ pub(super) fn analyze(
         body,
         escapes: Vec::new(),
         entered: 0,
+        return_only: return_only::entry(body),
     };
     let result = match body.function.kind {
         Kind::Func if !body.is_empty() && !is_out_of_line => leaf.holds(entrances),
@@ -57,14 +59,15 @@ pub(super) fn analyze(
             },
         ),
     };
+    let entry = leaf.return_only.filter(|_| result.is_ok());
     Analysis {
         proof: Proof {
+            return_only: entry.and_then(|entry| return_only::confirm(body, entry, &counts)),
             rows: rows(body, rule),
             assumed: Vec::new(),
             findings: Vec::new(),
             counts,
             no_leaf: result.err(),
-            return_only: None,
         },
         escapes: match result {
             Ok(()) => leaf.escapes,
@@ -98,6 +101,8 @@ struct Leaf<'l, 'a> {
     escapes: Vec<Entrance>,
     /// How many blocks were entered without being reached.
     entered: u64,
+    /// Where calls of it go, as long as nothing but its returns has been seen to lead out.
+    return_only: Option<usize>,
 }
 
 impl Leaf<'_, '_> {
@@ -127,8 +132,10 @@ impl Leaf<'_, '_> {
         if !facts.is_entry_state(Reg::X30) {
             return Err(NoLeaf::ChangesFrame);
         }
-        let mut result = Ok(());
-        self.body.edges(index, |edge| {
+        let (mut result, mut stays) = (Ok(()), true);
+        let (body, entry) = (self.body, self.return_only);
+        body.edges(index, |edge| {
+            stays &= entry.is_some_and(|at| return_only::stays(body, at, index, &edge, facts));
             let why = match edge.way {
                 Way::Call | Way::AfterCall => NoLeaf::Calls,
                 Way::Exit => NoLeaf::ReturnsElsewhere,
@@ -137,6 +144,7 @@ impl Leaf<'_, '_> {
             };
             result = result.and(Err(why));
         });
+        self.return_only = entry.filter(|_| stays);
         result?;
         self.leaves(index, facts)
     }

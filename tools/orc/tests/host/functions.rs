@@ -162,7 +162,7 @@ fn calls_go_to_the_symbol_before_the_cfi() {
         _ => None,
     });
     // The size of the second is rounded up.
-    let expected = [Some(16), Some(16), Some(16), Some(16), None, Some(8)];
+    let expected = [16, 16, 16, 16, 8, 8].map(Some);
     assert!(marked.eq(expected), "{:?}", rows[0].rows);
 }
 

@@ -248,8 +248,23 @@ fn a_part_of_a_function_is_not_called() {
 }
 
 #[test]
+fn a_leaf_without_cfi_is_marked() {
+    let assembly = |words: &[u32]| marked(&Builder::default().assembly(words));
+    assert_eq!(assembly(&[cbz(2), RET, RET]), [0]);
+    // It is none, or does not return, or to somewhere else.
+    assert_eq!(assembly(&[bl(1000), RET]), [0; 0]);
+    assert_eq!(assembly(&[cbz(1000), RET]), [0; 0]);
+    assert_eq!(assembly(&[b(1000)]), [0; 0]);
+    assert_eq!(assembly(&[RET_X9]), [0; 0]);
+    // It is entered elsewhere, too.
+    let entered = Builder::default()
+        .assembly(&[NOP, NOP, RET])
+        .assembly(&[b(-2)]);
+    assert_eq!(marked(&entered), [0; 0]);
+}
+
+#[test]
 fn what_is_not_described_and_proved_is_not_marked() {
-    assert_eq!(marked(&Builder::default().assembly(&[RET])), [0; 0]);
     let unusable = Claims::Unsupported("CFA is an expression".into());
     let mut builder = Builder::default();
     builder.add(&[RET], Kind::Func, Some(unusable));
