@@ -3,9 +3,12 @@
 //! Call frame information: `.eh_frame` (`.init.eh_frame` in modules) or
 //! `.debug_frame`, read into claims about functions.
 //!
-//! A row that a [`Claim`](crate::claim::Claim) can't hold makes the whole function
-//! [`Claims::Unsupported`]; nothing is left out in silence. Only what linkers
-//! write for code that they discarded is dropped, and counted.
+//! A row that no table can hold is kept as what it is ([`CfiRow::Beyond`]); where it
+//! can't be told what the rows are, that function is [`Claims::Unsupported`]. Nothing is
+//! left out in silence. Only what linkers write for code that they discarded is dropped,
+//! and counted.
+//!
+//! [`CfiRow::Beyond`]: crate::claim::CfiRow::Beyond
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -23,7 +26,7 @@ mod normal;
 mod rows;
 
 use normal::normalize;
-use rows::{Function, Refusal};
+use rows::Function;
 
 type Reader<'d> = EndianSlice<'d, LittleEndian>;
 type Entry<'d> = gimli::FrameDescriptionEntry<Reader<'d>>;
@@ -186,11 +189,8 @@ where
         offset,
         end,
     };
-    let claims = match function.claims(cfi_section, bases, context, entry) {
-        Ok(rows) => Claims::Rows(rows),
-        Err(Refusal::Unsupported(why)) => Claims::Unsupported(why),
-        Err(Refusal::Malformed(error)) => return Err(error.to_string()),
-    };
+    let rows = function.rows(cfi_section, bases, context, entry);
+    let claims = rows.map_or_else(Claims::Unsupported, Claims::Rows);
     Ok(Some(Described {
         section,
         range: offset..end,

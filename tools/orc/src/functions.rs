@@ -10,7 +10,7 @@ use object::elf;
 
 use crate::a64::insn::Insn;
 use crate::cfi::Described;
-use crate::claim::{Claim, Claims};
+use crate::claim::{CfiRow, Claim, Claims};
 use crate::elf::{Image, Symbol};
 use crate::text::{Function, Kind};
 
@@ -208,7 +208,7 @@ impl<'i> Symbols<'i> {
             && start.saturating_add(symbol.size) >= function.end;
         if let Some(Claims::Rows(rows)) = &mut function.claims {
             if is_around && are_nops(text, start..function.start) {
-                rows.insert(0, Claim::entry(start));
+                rows.insert(0, CfiRow::Claim(Claim::entry(start)));
                 function.name = symbol.name.to_string();
                 function.start = start;
                 function.kind = Kind::Func;

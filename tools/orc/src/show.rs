@@ -6,7 +6,7 @@ use std::fmt;
 
 use orc::rule::{Cfa, CfaBase, Frame, Location, Rule, StackPointer, Undescribed, X29};
 
-use crate::claim::Claim;
+use crate::claim::{Beyond, CfiRow, Claim, Home};
 
 /// A rule, as `cfa=sp+32 ra=[cfa-24] fp=[cfa-32] x29=cfa-32`, and with a CFA by x29
 /// also as ` sp=cfa-32..1040`: SP is 32 to 1040 bytes below the CFA.
@@ -28,37 +28,53 @@ pub struct Claimed<'c>(pub &'c Claim);
 
 impl fmt::Display for Claimed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_places(f, self.0.cfa, self.0.return_address, self.0.caller_fp)?;
-        match self.0.signal_frame {
+        let claim = self.0;
+        let homes = [claim.return_address, claim.caller_fp].map(Home::Table);
+        write_places(f, claim.cfa, homes)?;
+        match claim.signal_frame {
             true => f.write_str(" signal-frame"),
             false => Ok(()),
         }
     }
 }
 
+/// A row of the CFI, as the same; or what of it no table can hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Said<'c>(pub &'c CfiRow);
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            CfiRow::Claim(claim) => Claimed(claim).fmt(f),
+            CfiRow::Beyond(Beyond {
+                parked: Some(parked),
+                ..
+            }) => write_places(f, parked.cfa, [parked.return_address, parked.caller_fp]),
+            CfiRow::Beyond(beyond) => f.write_str(&beyond.why),
+        }
+    }
+}
+
 /// What a row and a claim have in common.
-fn write_places(
-    f: &mut fmt::Formatter<'_>,
-    cfa: Cfa,
-    return_address: Location,
-    caller_fp: Location,
-) -> fmt::Result {
+fn write_places(f: &mut fmt::Formatter<'_>, cfa: Cfa, homes: [Home; 2]) -> fmt::Result {
     let base = match cfa.base {
         CfaBase::Sp => "sp",
         CfaBase::Fp => "x29",
     };
     write!(f, "cfa={base}+{}", cfa.offset)?;
-    for (name, location, register) in [("ra", return_address, "x30"), ("fp", caller_fp, "x29")] {
-        match location {
-            Location::Register => write!(f, " {name}={register}")?,
-            Location::Slot(below) => write!(f, " {name}=[cfa-{below}]")?,
+    for (home, (name, register)) in homes.into_iter().zip([("ra", "x30"), ("fp", "x29")]) {
+        match home {
+            Home::Table(Location::Register) => write!(f, " {name}={register}")?,
+            Home::Table(Location::Slot(below)) => write!(f, " {name}=[cfa-{below}]")?,
+            Home::Register(other) => write!(f, " {name}={other}")?,
         }
     }
     Ok(())
 }
 
 fn write_frame(f: &mut fmt::Formatter<'_>, frame: &Frame) -> fmt::Result {
-    write_places(f, frame.cfa, frame.return_address, frame.caller_fp)?;
+    let homes = [frame.return_address, frame.caller_fp].map(Home::Table);
+    write_places(f, frame.cfa, homes)?;
     match frame.x29 {
         X29::Other => write!(f, " x29=other")?,
         X29::Caller => write!(f, " x29=caller")?,

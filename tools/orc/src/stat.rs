@@ -6,7 +6,7 @@ use orc::rule::{Rule, Undescribed};
 use serde::Serialize;
 
 use crate::cfi::Described as Cfi;
-use crate::claim::{Claim, Claims, Location};
+use crate::claim::{CfiRow, Claims, Location};
 use crate::input::Input;
 use crate::tables::Described;
 
@@ -176,7 +176,10 @@ fn sframe_bytes(entry: &Cfi) -> u64 {
         0x100..=0xffff => 2,
         _ => 4,
     };
-    let row = |claim: &Claim| {
+    let row = |row: &CfiRow| {
+        let Some(claim) = row.claim() else {
+            return start + 1;
+        };
         let slots = [claim.return_address, claim.caller_fp];
         let offsets = slots.iter().filter_map(|location| match location {
             Location::Slot(below) => Some(-i64::from(*below)),

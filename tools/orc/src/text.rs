@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::claim::{Claim, Claims};
+use crate::claim::{CfiRow, Claim, Claims};
 
 /// One text section.
 #[derive(Clone, Debug, Default)]
@@ -223,14 +223,20 @@ impl Function {
         self.start..self.end
     }
 
-    /// What the CFI claims at an offset inside it.
+    /// What the CFI says at an offset inside it.
     #[must_use]
-    pub fn claim_at(&self, offset: u64) -> Option<&Claim> {
+    pub fn row_at(&self, offset: u64) -> Option<&CfiRow> {
         let Some(Claims::Rows(rows)) = &self.claims else {
             return None;
         };
-        let after = rows.partition_point(|claim| claim.start <= offset);
+        let after = rows.partition_point(|row| row.start() <= offset);
         rows.get(after.checked_sub(1)?)
+    }
+
+    /// The same, if a table can hold it.
+    #[must_use]
+    pub fn claim_at(&self, offset: u64) -> Option<&Claim> {
+        self.row_at(offset)?.claim()
     }
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::disasm;
 use crate::elf::Image;
 use crate::input::Input;
-use crate::show::{printable, Claimed};
+use crate::show::{printable, Said};
 use crate::source::{Debug, Lines};
 use crate::text::TextSection;
 
@@ -166,7 +166,7 @@ fn listing(text: &TextSection, place: &Place, instructions: u64) -> Vec<Line> {
                 offset: offset - function.start,
                 word: line.word.into(),
                 text: printable(&line.text),
-                claim: function.claim_at(offset).map(|c| Claimed(c).to_string()),
+                claim: function.row_at(offset).map(|row| Said(row).to_string()),
                 affected: (first..end).contains(&offset),
             })
         })

@@ -155,19 +155,26 @@ pub fn summary(out: &mut String, name: &str, totals: &Totals, known: usize, time
 
 fn amounts(totals: &Totals) -> String {
     let counts = &totals.counts;
+    // Nothing that a compiler makes today: not worth a word where there is none.
+    let some = |count: u64, before: &str, after: &str| match count {
+        0 => String::new(),
+        count => format!("{before}{count} {after}"),
+    };
     format!(
-        "{} functions; {} instructions with CFI: {} proved ({} assumed), {} not; \
-         {} blocks entered by claim, {} no-return calls, {} dead ends, {} opaque sites; \
+        "{} functions; {} instructions with CFI: {} proved ({} assumed), {} not{}; \
+         {} blocks entered by claim, {} no-return calls, {} dead ends, {} opaque sites{}; \
          without CFI: {} leaves ({} instructions), {} others ({} instructions)",
         totals.functions,
         counts.instructions,
         counts.proved,
         counts.assumed,
         counts.unproved,
+        some(counts.inexpressible, " (", "true, in no table)"),
         counts.entered_by_claim,
         counts.no_return,
         counts.dead_ends,
         counts.opaque_sites,
+        some(counts.kept_over_calls, ", ", "kept over calls"),
         totals.leaf_functions,
         counts.leaf,
         totals.functions_without_cfi,

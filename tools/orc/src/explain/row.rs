@@ -13,7 +13,7 @@ use crate::generate;
 use crate::input::{Input, Text};
 use crate::place;
 use crate::proof::{Class, Finding};
-use crate::show::{Claimed, Show};
+use crate::show::{Said, Show};
 use crate::source::Lines;
 use crate::table::Rows;
 use crate::tables;
@@ -121,12 +121,12 @@ impl<'i> Section<'i> {
     pub fn row(&self, offset: u64, kind: Kind, lines: Option<&Lines<'_>>) -> Option<Row> {
         let rule = self.rows.at(offset)?;
         let text = &self.text.text;
-        let claim = text.function_at(offset).and_then(|f| f.claim_at(offset));
+        let said = text.function_at(offset).and_then(|f| f.row_at(offset));
         let source = lines.and_then(|lines| lines.at(self.text.section, offset));
         Some(Row {
             place: self.name(offset),
             source: source.map(|(file, line)| Source { file, line }),
-            claim: claim.map(|claim| Claimed(claim).to_string()),
+            claim: said.map(|row| Said(row).to_string()),
             facts: self.facts(rule, offset),
             rule: Show(rule).to_string(),
             verdict: self.verdict(rule, offset),

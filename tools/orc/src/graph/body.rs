@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::a64::insn::{Flow, Insn, Regs};
+use crate::a64::insn::{Flow, Insn, Reg, Regs};
 use crate::a64::{self, NOP};
-use crate::claim::{Claim, Claims};
+use crate::claim::{CfiRow, Claim, Claims};
 use crate::text::{Fixup, Function, Patch, Target, TextSection, Trap};
 
 use super::edge::Lead;
@@ -84,8 +84,8 @@ pub struct Body<'a> {
     leaders: Vec<bool>,
     /// Whether an instruction is data.
     data: Vec<bool>,
-    /// Index of the claim of each instruction.
-    claim_of: Vec<u32>,
+    /// Index of the row of each instruction.
+    row_of: Vec<u32>,
     open_jumps: bool,
 }
 
@@ -119,14 +119,14 @@ impl<'a> Body<'a> {
                 .collect(),
             leaders: vec![false; count + 1],
             data: vec![false; count],
-            claim_of: Vec::new(),
+            row_of: Vec::new(),
             open_jumps: false,
         };
         body.read_data(text);
         body.read_patches(text.patches_in(&function.range()));
         body.read_fixups(text.fixups_in(&function.range()));
         body.read_indirect(&text.indirect);
-        body.read_claims();
+        body.read_rows();
         body.find_leaders();
         for entrance in entrances.chain(body.entries()) {
             if let Some(index) = body.index(entrance) {
@@ -180,6 +180,21 @@ impl<'a> Body<'a> {
             Flow::Trap => self.trap_goes_on(index),
             _ => None,
         }
+    }
+
+    /// Whether what the call at `index` calls leaves a register as it is, if that is
+    /// known: by its instructions, which make no call and stay in it but for a return.
+    #[must_use]
+    pub fn callee_keeps(&self, index: usize, reg: Reg) -> Option<bool> {
+        let Flow::Call(by) = self.insns[index].flow else {
+            return Some(false);
+        };
+        if !self.variants(index).is_empty() {
+            return Some(false);
+        }
+        let relocated = self.relocated.get(&index).copied();
+        let to = self.graph.target(self.at(index), by, relocated)?;
+        Some(keeps(self.graph, to, reg))
     }
 
     fn trap_goes_on(&self, index: usize) -> Option<bool> {
@@ -333,7 +348,7 @@ impl<'a> Body<'a> {
 
     /// The rows of the CFI.
     #[must_use]
-    pub fn claims(&self) -> &'a [Claim] {
+    pub fn rows(&self) -> &'a [CfiRow] {
         match &self.function.claims {
             Some(Claims::Rows(rows)) => rows,
             _ => &[],
@@ -342,13 +357,19 @@ impl<'a> Body<'a> {
 
     /// The row that covers an instruction.
     #[must_use]
-    pub fn claim(&self, index: usize) -> Option<&'a Claim> {
-        self.claims().get(*self.claim_of.get(index)? as usize)
+    pub fn row(&self, index: usize) -> Option<&'a CfiRow> {
+        self.rows().get(*self.row_of.get(index)? as usize)
     }
 
-    /// Whether two instructions have the same claim.
-    pub fn same_claim(&self, one: usize, other: usize) -> bool {
-        self.claim_of.get(one) == self.claim_of.get(other)
+    /// The same, if a table can hold it.
+    #[must_use]
+    pub fn claim(&self, index: usize) -> Option<&'a Claim> {
+        self.row(index)?.claim()
+    }
+
+    /// Whether the same row covers two instructions.
+    pub fn same_row(&self, one: usize, other: usize) -> bool {
+        self.row_of.get(one) == self.row_of.get(other)
     }
 
     fn place_of(&self, at: At) -> Place {
@@ -407,18 +428,21 @@ impl<'a> Body<'a> {
         }
     }
 
-    fn read_claims(&mut self) {
-        let claims = self.claims();
-        if claims.is_empty() {
+    fn read_rows(&mut self) {
+        let rows = self.rows();
+        if rows.is_empty() {
             return;
         }
         let mut current = 0;
         for index in 0..self.len() {
             let offset = self.offset(index);
-            while claims.get(current + 1).is_some_and(|c| c.start <= offset) {
+            while rows
+                .get(current + 1)
+                .is_some_and(|row| row.start() <= offset)
+            {
                 current += 1;
             }
-            self.claim_of.push(current as u32);
+            self.row_of.push(current as u32);
         }
     }
 
@@ -447,6 +471,35 @@ impl<'a> Body<'a> {
             leads.drain(..).for_each(|to| self.leaders[to] = true);
         }
     }
+}
+
+/// Whether the function at `to` leaves a register as it is, by each of its instructions.
+fn keeps(graph: &Graph<'_>, to: At, reg: Reg) -> bool {
+    let Some(number) = graph.starting_at(to) else {
+        return false;
+    };
+    let (section, function) = graph.function(number);
+    let (text, range) = (graph.text(section), function.range());
+    // What ftrace puts in the place of NOPs writes x9 and more.
+    let is_patched = |insn: &Insn| *insn == Insn::NOP;
+    let stays = |insn: &Insn, offset: u64| match insn.flow {
+        Flow::Next => offset + 4 < range.end,
+        Flow::Return(to) => to == Reg::X30,
+        Flow::Jump(by) | Flow::Conditional(by) => {
+            let to = offset.checked_add_signed(by);
+            to.is_some_and(|to| range.contains(&to)) && !text.branches.contains_key(&offset)
+        }
+        _ => false,
+    };
+    let is_fixed = text.patches_in(&range).is_empty() && text.fixups_in(&range).is_empty();
+    is_fixed
+        && range.clone().step_by(4).all(|offset| {
+            let word = text.word(offset).filter(|_| !text.is_data(offset));
+            let insn = word.map(Insn::decode);
+            insn.is_some_and(|insn| {
+                !is_patched(&insn) && !insn.writes().contains(reg) && stays(&insn, offset)
+            })
+        })
 }
 
 fn decode(text: &TextSection, function: &Function) -> Vec<Insn> {

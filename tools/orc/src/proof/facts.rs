@@ -219,7 +219,7 @@ impl Facts {
     }
 
     /// Makes it so that `reg` holds `value`, which is signed or not.
-    fn set_signed(&mut self, reg: Reg, value: Value, sign: Sign) {
+    pub(super) fn set_signed(&mut self, reg: Reg, value: Value, sign: Sign) {
         self.set(reg, value);
         if value == Value::ReturnAddress {
             self.signs[reg.index()] = sign;

@@ -45,6 +45,8 @@ pub struct Counts {
     pub assumed: u64,
     /// Those whose row is not proved. `instructions` is the sum of this and `proved`.
     pub unproved: u64,
+    /// Of the unproved ones, those whose row is true, but no table can hold it.
+    pub inexpressible: u64,
     /// Instructions without CFI that are proved to be in a leaf.
     pub leaf: u64,
     /// Instructions without CFI that get no row.
@@ -62,6 +64,9 @@ pub struct Counts {
     pub dead_ends: u64,
     /// Patch sites of which only the kernel knows what it writes there.
     pub opaque_sites: u64,
+    /// Calls over which a register keeps what AAPCS64 does not say that it keeps,
+    /// because the CFI says so before and after them.
+    pub kept_over_calls: u64,
 }
 
 impl Proof {
@@ -79,6 +84,7 @@ impl Counts {
         self.proved += other.proved;
         self.assumed += other.assumed;
         self.unproved += other.unproved;
+        self.inexpressible += other.inexpressible;
         self.leaf += other.leaf;
         self.undescribed += other.undescribed;
         self.entered_by_claim += other.entered_by_claim;
@@ -86,6 +92,7 @@ impl Counts {
         self.calls_at_end += other.calls_at_end;
         self.dead_ends += other.dead_ends;
         self.opaque_sites += other.opaque_sites;
+        self.kept_over_calls += other.kept_over_calls;
     }
 }
 

@@ -10,8 +10,8 @@ use crate::graph::body::{Edge, Variant};
 use crate::graph::{Body, Place, Way};
 
 use super::facts::Facts;
-use super::judge;
 use super::value::Value;
+use super::{judge, parked};
 
 /// Facts that reach the start of every block.
 pub(super) struct Blocks<'a> {
@@ -286,7 +286,7 @@ impl OpenWays {
     }
 }
 
-/// Whether the call or trap at `index` can't have returned: its claim changes
+/// Whether the call or trap at `index` can't have returned: its row changes
 /// there to one of another frame, which `facts`, those after it, do not imply.
 ///
 /// Not so where the called function is known to have a way out, or where the frame
@@ -298,9 +298,9 @@ pub(super) fn is_no_return(body: &Body<'_>, index: usize, facts: &Facts) -> bool
         Some(true) => false,
         Some(false) if body.has_open_jumps() => true,
         _ => {
-            let claims = body.claim(index).zip(body.claim(index + 1));
-            claims.is_some_and(|(before, after)| {
-                !judge::same_frame(before, after) && judge::implies(facts, after).is_err()
+            let rows = body.row(index).zip(body.row(index + 1));
+            rows.is_some_and(|(before, after)| {
+                !judge::same_frame(before, after) && judge::implies_row(facts, after) == Some(false)
             })
         }
     }
@@ -370,7 +370,9 @@ fn execute_one(
             next = Next::Always;
         }
         Way::AfterCall => {
+            let kept = parked::kept(body, index, facts);
             facts.apply_call();
+            kept.restore(facts);
             next = Next::IfItReturns;
         }
         Way::AfterTrap => next = Next::IfItReturns,

@@ -4,9 +4,9 @@
 
 use std::ops::Range;
 
-use orc::rule::{CfaBase, Rule, Undescribed};
+use orc::rule::{CfaBase, Frame, Rule, Undescribed};
 
-use crate::claim::{Claim, Claims};
+use crate::claim::{Beyond, CfiRow, Claims};
 use crate::text::Function;
 
 use super::exits::ways_out;
@@ -14,11 +14,11 @@ use super::facts::Facts;
 use super::finding::{Class, Counts, Finding, Proof};
 use super::flow::{self, Blocks, Next};
 use super::indirect::enter_by_claim;
-use super::judge;
 use super::points::Point;
 use super::return_only;
 use super::section::{Entrance, Prover};
 use super::value::Value;
+use super::{judge, parked};
 use crate::a64::insn::{Flow, Reg};
 use crate::graph::{Body, Place, Way};
 
@@ -31,12 +31,13 @@ pub(super) struct Analysis {
 }
 
 pub(super) const NOT_PROVED: Rule = Rule::Unreliable(Undescribed::NotProved);
+const BAD_CFI: Rule = Rule::Unreliable(Undescribed::BadCfi);
 
 pub(super) fn analyze(prover: &Prover<'_>, body: &Body<'_>, entrances: &[Entrance]) -> Analysis {
     if let Some(Claims::Unsupported(why)) = &body.function.claims {
         return bad_cfi(prover, body, why);
     }
-    if body.is_empty() || body.claims().is_empty() {
+    if body.is_empty() || body.rows().is_empty() {
         return refuse(prover, body);
     }
     let flow = Flowed::new(body, entrances);
@@ -88,10 +89,7 @@ impl<'a> Flowed<'a> {
                 blocks.enter(index, &entrance.facts);
             }
         }
-        let start = match body.claim(0) {
-            Some(claim) => entry(claim),
-            None => Some(Facts::entry()),
-        };
+        let start = body.row(0).map_or(Some(Facts::entry()), entry);
         if let Some(facts) = start.filter(|_| !body.is_continued()) {
             blocks.enter(0, &facts);
         }
@@ -111,9 +109,14 @@ impl<'a> Flowed<'a> {
     }
 }
 
-/// The facts at the start of a function whose first claim this is; none for a
+/// The facts at the start of a function whose first row this is; none for a
 /// part of a function that is entered from another part.
-fn entry(claim: &Claim) -> Option<Facts> {
+fn entry(row: &CfiRow) -> Option<Facts> {
+    let claim = match row {
+        CfiRow::Claim(claim) => claim,
+        // It is entered, but not as AAPCS64 says.
+        CfiRow::Beyond(beyond) => return beyond.parked.is_none().then_some(Facts::NONE),
+    };
     let facts = match claim.signal_frame {
         true => Facts::traced_entry(),
         false => Facts::entry(),
@@ -145,7 +148,7 @@ pub(super) fn refuse(prover: &Prover<'_>, body: &Body<'_>) -> Analysis {
 fn bad_cfi(prover: &Prover<'_>, body: &Body<'_>, why: &str) -> Analysis {
     let function = body.function;
     let mut analysis = refuse(prover, body);
-    analysis.proof.rows = vec![(function.start, Rule::Unreliable(Undescribed::BadCfi))];
+    analysis.proof.rows = vec![(function.start, BAD_CFI)];
     analysis.proof.findings = vec![whole(function, Class::BadCfi, why.to_string())];
     analysis
 }
@@ -189,10 +192,14 @@ impl<'j, 'a> Judge<'j, 'a> {
     }
 
     fn see(&mut self, index: usize, facts: &Facts) {
-        let Some(claim) = self.body.claim(index) else {
+        let Some(row) = self.body.row(index) else {
             return;
         };
         self.seen[index] = true;
+        let claim = match row {
+            CfiRow::Claim(claim) => claim,
+            CfiRow::Beyond(beyond) => return self.see_beyond(index, facts, beyond),
+        };
         let verdict = match judge::row(facts, claim) {
             Ok(frame) => match self.leaves(index, facts) {
                 Ok(()) => {
@@ -208,6 +215,29 @@ impl<'j, 'a> Judge<'j, 'a> {
             }
         };
         self.find(index, Some(facts), verdict);
+    }
+
+    /// An instruction whose row no table can hold. Where that is true, nobody has to
+    /// mend anything.
+    fn see_beyond(&mut self, index: usize, facts: &Facts, beyond: &Beyond) {
+        self.rules[index] = BAD_CFI;
+        let leaves = self.leaves(index, facts);
+        let parked = beyond.parked.as_ref();
+        if !parked.is_some_and(|parked| judge::implies_parked(facts, parked)) {
+            let what = match parked {
+                Some(_) => format!("{}, which is not known to be so: {facts}", beyond.why),
+                None => beyond.why.clone(),
+            };
+            self.add_finding(index, Class::BadCfi, || (what, None));
+            return;
+        }
+        self.counts.inexpressible += 1;
+        let is_call = matches!(self.body.insn(index).flow, Flow::Call(_));
+        let is_assumed = is_call && parked::kept(self.body, index, facts).is_assumed;
+        self.counts.kept_over_calls += u64::from(is_assumed);
+        if let Err(class) = leaves {
+            self.find(index, Some(facts), class);
+        }
     }
 
     /// Whether the instruction at `index` may leave the function where it does.
@@ -264,7 +294,7 @@ impl<'j, 'a> Judge<'j, 'a> {
             return false;
         }
         // Where the frame changes, a call may be one that does not return.
-        let same_row = || body.same_claim(index, index + 1) && body.goes_on(index) != Some(false);
+        let same_row = || body.same_row(index, index + 1) && body.goes_on(index) != Some(false);
         let mut stays = true;
         body.edges(index, |edge| {
             stays &= match (edge.way, edge.to) {
@@ -305,13 +335,15 @@ impl<'j, 'a> Judge<'j, 'a> {
 
     /// Names the class more closely by the rows around.
     fn refine(&self, index: usize, facts: &Facts, class: Class) -> Class {
-        let claims = self.body.claims();
+        let rows = self.body.rows();
         let Some(claim) = self.body.claim(index) else {
             return class;
         };
-        let at = claims.partition_point(|c| c.start < claim.start);
-        let implied =
-            |claim: Option<&Claim>| claim.is_some_and(|claim| judge::implies(facts, claim).is_ok());
+        let at = rows.partition_point(|row| row.start() < claim.start);
+        let implied = |row: Option<&CfiRow>| {
+            let claim = row.and_then(CfiRow::claim);
+            claim.is_some_and(|claim| judge::implies(facts, claim).is_ok())
+        };
         if class == Class::CallWithoutFrame {
             return class;
         }
@@ -319,13 +351,13 @@ impl<'j, 'a> Judge<'j, 'a> {
         if claim.cfa.base == CfaBase::Fp && is_popped {
             return Class::LateRow;
         }
-        if implied(at.checked_sub(1).and_then(|before| claims.get(before))) {
+        if implied(at.checked_sub(1).and_then(|before| rows.get(before))) {
             // An epilogue leads back to the row of the entry.
             match facts.is_entry_state(Reg::X30) && self.was_true(index) {
                 true => Class::LateRow,
                 false => Class::EarlyRow,
             }
-        } else if implied(claims.get(at + 1)) {
+        } else if implied(rows.get(at + 1)) {
             Class::LateRow
         } else {
             class
@@ -348,22 +380,40 @@ impl<'j, 'a> Judge<'j, 'a> {
 
     /// Adds to the finding that ends just before `index`, or starts one.
     fn find(&mut self, index: usize, facts: Option<&Facts>, class: Class) {
+        self.add_finding(index, class, || {
+            let known = facts.map(Facts::to_string).unwrap_or_default();
+            (known, facts.and_then(judge::row_of))
+        });
+    }
+
+    /// The same, with what is known there and the row that should be.
+    fn add_finding(
+        &mut self,
+        index: usize,
+        class: Class,
+        known: impl FnOnce() -> (String, Option<Frame>),
+    ) {
         let claim = self.body.claim(index);
+        let is_same_row = index
+            .checked_sub(1)
+            .is_some_and(|before| claim.is_some() || self.body.same_row(before, index));
         if let Some((next, last)) = self.findings.last_mut() {
-            if *next == index && last.class == class && last.claim.as_ref() == claim {
+            let continues = *next == index && last.class == class && is_same_row;
+            if continues && last.claim.as_ref() == claim {
                 *next += 1;
                 last.len += 4;
                 return;
             }
         }
+        let (facts, should) = known();
         self.findings.push((
             index + 1,
             Finding {
                 offset: self.body.offset(index),
                 len: 4,
                 claim: claim.cloned(),
-                facts: facts.map(Facts::to_string).unwrap_or_default(),
-                should: facts.and_then(judge::row_of),
+                facts,
+                should,
                 class,
             },
         ));
@@ -383,7 +433,7 @@ impl<'j, 'a> Judge<'j, 'a> {
             };
             if !self.body.is_data(index) {
                 self.counts.instructions += 1;
-                if rule == NOT_PROVED {
+                if matches!(rule, Rule::Unreliable(_)) {
                     self.counts.unproved += 1;
                 } else {
                     self.counts.proved += 1;

@@ -4,7 +4,7 @@
 
 use orc::rule::{Cfa, CfaBase, Frame, Location, StackPointer, X29};
 
-use crate::claim::Claim;
+use crate::claim::{CfiRow, Claim, Home, Parked};
 
 use super::facts::Facts;
 use super::finding::Class;
@@ -23,7 +23,7 @@ const SYNTHETIC_RETURN: i32 = -8;
 ///
 /// What of the claim the facts do not imply.
 pub(super) fn row(facts: &Facts, claim: &Claim) -> Result<Frame, Class> {
-    check_cfa(facts, claim)?;
+    check_cfa(facts, claim.cfa)?;
     let return_address = return_address(facts, claim)?;
     let mut frame = Frame {
         cfa: claim.cfa,
@@ -83,18 +83,38 @@ fn relative_to_sp(facts: &Facts, frame: &Frame) -> Option<Frame> {
 ///
 /// The first part that they do not imply.
 pub fn implies(facts: &Facts, claim: &Claim) -> Result<(), Class> {
-    check_cfa(facts, claim)?;
+    check_cfa(facts, claim.cfa)?;
     return_address(facts, claim)?;
     caller_fp(facts, claim)?;
     Ok(())
 }
 
-fn check_cfa(facts: &Facts, claim: &Claim) -> Result<(), Class> {
-    let base = match claim.cfa.base {
+/// Whether the facts imply a row with something in another register.
+pub(super) fn implies_parked(facts: &Facts, parked: &Parked) -> bool {
+    let is_home = |home, reg, value| match home {
+        Home::Table(location) => locate(facts, location, reg, value).is_some(),
+        Home::Register(reg) => facts.get(reg) == value,
+    };
+    check_cfa(facts, parked.cfa).is_ok()
+        && is_home(parked.return_address, Reg::X30, Value::ReturnAddress)
+        && is_home(parked.caller_fp, Reg::X29, Value::CallerFp)
+}
+
+/// Whether the facts imply all that a row says; `None` where it says what the proof
+/// does not look at.
+pub(super) fn implies_row(facts: &Facts, row: &CfiRow) -> Option<bool> {
+    match row {
+        CfiRow::Claim(claim) => Some(implies(facts, claim).is_ok()),
+        CfiRow::Beyond(_) => row.parked().map(|parked| implies_parked(facts, parked)),
+    }
+}
+
+fn check_cfa(facts: &Facts, cfa: Cfa) -> Result<(), Class> {
+    let base = match cfa.base {
         CfaBase::Sp => Reg::SP,
         CfaBase::Fp => Reg::X29,
     };
-    match facts.get(base) == below_cfa(claim.cfa.offset) {
+    match facts.get(base) == below_cfa(cfa.offset) {
         true => Ok(()),
         false => Err(Class::WrongCfa),
     }
@@ -133,9 +153,12 @@ fn locate(facts: &Facts, location: Location, reg: Reg, value: Value) -> Option<L
     is_loaded.then_some(Location::Register)
 }
 
-/// Whether two claims are of the same frame, if not by the same register: clang
+/// Whether two rows are of the same frame, if not by the same register: clang
 /// turns from x29 to SP where an epilogue begins, which may be just after a call.
-pub(super) fn same_frame(left: &Claim, right: &Claim) -> bool {
+pub(super) fn same_frame(left: &CfiRow, right: &CfiRow) -> bool {
+    let (CfiRow::Claim(left), CfiRow::Claim(right)) = (left, right) else {
+        return left.says_same(right);
+    };
     (left.cfa == right.cfa || left.cfa.base != right.cfa.base)
         && left.return_address == right.return_address
         && left.caller_fp == right.caller_fp

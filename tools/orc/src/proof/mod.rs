@@ -56,6 +56,7 @@ mod indirect;
 mod judge;
 mod leaf;
 mod no_leaf;
+mod parked;
 pub mod points;
 pub mod range;
 pub mod return_only;

@@ -79,5 +79,6 @@ pub(super) fn stays(
 /// it, if nothing else speaks against it.
 pub(super) fn confirm(body: &Body<'_>, entry: usize, counts: &Counts) -> Option<u64> {
     let offset = body.offset(entry);
-    (counts.opaque_sites == 0).then_some(offset)
+    let is_described = counts.inexpressible == 0;
+    (is_described && counts.opaque_sites == 0).then_some(offset)
 }

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 
+use crate::claim::CfiRow;
 use crate::graph::{At, Body, Graph, Place, Returns};
 use crate::text::{Function, Kind, TextSection};
 
@@ -287,7 +288,7 @@ impl<'a> Prover<'a> {
     /// plain entry, or what is entered has no row that depends on it.
     pub(super) fn entrance(&self, to: At, facts: &Facts) -> Option<Entrance> {
         let (_, function) = self.graph.function(self.graph.number(to)?);
-        function.claim_at(to.offset)?;
+        function.row_at(to.offset)?;
         (!self.is_plain_entry(to)).then(|| Entrance {
             to,
             facts: facts.clone(),
@@ -328,10 +329,11 @@ impl<'a> Prover<'a> {
                 entrance: None,
             };
         }
-        let claim = function.claim_at(to.offset);
+        let row = function.row_at(to.offset);
         let is_plain_entry = to.offset == function.start && self.starts[number];
-        let is_allowed = match claim {
-            Some(claim) if !is_plain_entry => judge::implies(facts, claim).is_ok(),
+        let is_allowed = match row {
+            // Where a row is not looked at, what follows is judged by this state.
+            Some(row) if !is_plain_entry => judge::implies_row(facts, row) != Some(false),
             _ => is_entry_state,
         };
         // A leaf's row is true in whatever state it is entered at its start.
@@ -357,8 +359,11 @@ pub(super) struct Escape {
 /// Whether a function is entered at its start as AAPCS64 says; not so a part of
 /// another one.
 fn is_entered_at_start(function: &Function) -> bool {
-    let claim = function.claim_at(function.start);
-    claim.is_none_or(judge::is_entry)
+    match function.row_at(function.start) {
+        Some(CfiRow::Claim(claim)) => judge::is_entry(claim),
+        Some(row) => row.parked().is_none(),
+        None => true,
+    }
 }
 
 /// Whether a function has no row, whatever its instructions are. Nothing then

@@ -6,6 +6,7 @@
 //! table must hold. `words` has one constant for each instruction.
 
 mod assembly;
+mod beyond;
 mod bounds;
 mod compiled;
 mod patched;
@@ -19,7 +20,7 @@ mod words;
 
 use orc::rule::{Cfa, CfaBase, Frame, Location, Rule, StackPointer, Undescribed, X29};
 
-use crate::claim::{Claim, Claims};
+use crate::claim::{CfiRow, Claim, Claims};
 use crate::text::{Function, Kind, TextSection};
 
 use super::{Class, NoLeaf, Proof, Prover};
@@ -136,8 +137,9 @@ impl Builder {
     /// Adds a function with CFI; `rows` says from which instruction on a row holds.
     fn function(mut self, words: &[u32], rows: &[(u64, Row)]) -> Self {
         let first = self.next();
-        let claims = rows.iter().map(|(at, row)| row.claim(first + at)).collect();
-        self.add(words, Kind::Func, Some(Claims::Rows(claims)));
+        let claims = rows.iter().map(|(at, row)| row.claim(first + at));
+        let claims: Vec<Claim> = claims.collect();
+        self.add(words, Kind::Func, Some(claims.into()));
         self
     }
 

@@ -274,6 +274,8 @@ pub mod op {
     pub fn def_cfa_expression() -> Vec<u8> {
         vec![0x0f, 1, 0x9c]
     }
+    pub const REMEMBER_STATE: u8 = 0x0a;
+    pub const RESTORE_STATE: u8 = 0x0b;
     pub const NEGATE_RA_STATE: u8 = 0x2d;
 }
 

@@ -2,7 +2,8 @@
 
 //! Rows of the CFI as claims, and what no claim can hold.
 
-use orctool::claim::{Cfa, CfaBase, Claim, Claims, Location};
+use orctool::a64::insn::Reg;
+use orctool::claim::{Beyond, Cfa, CfaBase, CfiRow, Claim, Claims, Home, Location, Parked};
 use orctool::input::Input;
 use orctool::text::Function;
 
@@ -51,14 +52,14 @@ fn reads_rows() {
         row(4, Sp, 16, Slot(8), Slot(16)),
         row(16, Sp, 0, Register, Register),
     ];
-    assert_eq!(claims(&framed_cfi()), Claims::Rows(expected));
+    assert_eq!(claims(&framed_cfi()), Claims::from(expected));
 }
 
 #[test]
 fn reads_an_x29_based_cfa() {
     let program = [op::def_cfa(29, 32), op::offset(29, 32), op::offset(30, 24)];
     let expected = vec![row(0, Fp, 32, Slot(24), Slot(32))];
-    assert_eq!(claims(&program), Claims::Rows(expected));
+    assert_eq!(claims(&program), Claims::from(expected));
 }
 
 #[test]
@@ -75,7 +76,7 @@ fn sign_state_does_not_split_rows() {
         row(0, Sp, 0, Register, Register),
         row(8, Sp, 16, Register, Register),
     ];
-    assert_eq!(claims(&program), Claims::Rows(expected));
+    assert_eq!(claims(&program), Claims::from(expected));
 }
 
 #[test]
@@ -88,7 +89,7 @@ fn other_registers_do_not_split_rows() {
     ];
     assert_eq!(
         claims(&program),
-        Claims::Rows(vec![row(0, Sp, 0, Register, Register)])
+        Claims::from(vec![row(0, Sp, 0, Register, Register)])
     );
 }
 
@@ -97,43 +98,126 @@ fn same_value_is_the_register() {
     let program = [op::same_value(29), op::same_value(30)];
     assert_eq!(
         claims(&program),
-        Claims::Rows(vec![row(0, Sp, 0, Register, Register)])
+        Claims::from(vec![row(0, Sp, 0, Register, Register)])
     );
 }
 
+/// A row that no table can hold.
+fn beyond(start: u64, why: &str, parked: Option<Parked>) -> CfiRow {
+    CfiRow::Beyond(Beyond {
+        start,
+        why: why.into(),
+        parked,
+    })
+}
+
 #[test]
-fn refuses_what_no_claim_can_hold() {
-    let cases: [(&str, Vec<u8>); 12] = [
+fn what_no_table_can_hold_costs_its_own_rows() {
+    let cases: [(&str, Vec<u8>); 10] = [
         ("X30 is undefined", op::undefined(30)),
         ("X29 is undefined", op::undefined(29)),
         ("SP is undefined", op::undefined(31)),
-        ("X30 in X9 at +0x4", op::in_register(30, 9)),
-        ("X29 in X0 at +0x4", op::in_register(29, 0)),
-        (
-            "X30 by a rule that no table has at +0x4",
-            op::val_offset(30, 1),
-        ),
-        (
-            "X30 by a rule that no table has at +0x4",
-            op::expression(30),
-        ),
-        (
-            "the caller's SP is not the CFA at +0x4",
-            op::val_offset(31, 1),
-        ),
-        ("CFA by expression at +0x4", op::def_cfa_expression()),
-        ("CFA relative to X9 at +0x4", op::def_cfa(9, 0)),
-        ("CFA offset 12 at +0x4", op::def_cfa_offset(12)),
-        ("X30 at CFA+0 at +0x4", op::offset(30, 0)),
+        ("X30 by a rule that no table has", op::val_offset(30, 1)),
+        ("X30 by a rule that no table has", op::expression(30)),
+        ("the caller's SP is not the CFA", op::val_offset(31, 1)),
+        ("CFA by expression", op::def_cfa_expression()),
+        ("CFA relative to X9", op::def_cfa(9, 0)),
+        ("CFA offset 12", op::def_cfa_offset(12)),
+        ("X30 at CFA+0", op::offset(30, 0)),
     ];
     for (why, instruction) in cases {
-        let program = [op::advance(1), instruction];
-        assert_eq!(
-            claims(&program),
-            Claims::Unsupported(why.into()),
-            "{program:?}"
-        );
+        let program = [
+            op::advance(1),
+            vec![op::REMEMBER_STATE],
+            instruction,
+            op::advance(2),
+            vec![op::RESTORE_STATE],
+        ];
+        let expected = vec![
+            CfiRow::Claim(row(0, Sp, 0, Register, Register)),
+            beyond(4, why, None),
+            CfiRow::Claim(row(12, Sp, 0, Register, Register)),
+        ];
+        assert_eq!(claims(&program), Claims::Rows(expected), "{program:?}");
     }
+}
+
+#[test]
+fn a_value_in_another_register_is_known_to_be_there() {
+    let cfa = Cfa {
+        base: Sp,
+        offset: 0,
+    };
+    let kept = Home::Table(Register);
+    let cases = [
+        (
+            30,
+            9,
+            "the return address is in x9",
+            Home::Register(Reg::X9),
+            kept,
+        ),
+        (
+            30,
+            29,
+            "the return address is in x29",
+            Home::Register(Reg::X29),
+            kept,
+        ),
+        (
+            29,
+            9,
+            "the caller's x29 is in x9",
+            kept,
+            Home::Register(Reg::X9),
+        ),
+    ];
+    for (from, to, why, return_address, caller_fp) in cases {
+        let parked = Parked {
+            cfa,
+            return_address,
+            caller_fp,
+        };
+        let program = [op::advance(1), op::in_register(from, to)];
+        let expected = vec![
+            CfiRow::Claim(row(0, Sp, 0, Register, Register)),
+            beyond(4, why, Some(parked)),
+        ];
+        assert_eq!(claims(&program), Claims::Rows(expected));
+    }
+    // Not in a vector register (v8).
+    let program = [op::in_register(30, 72)];
+    let expected = vec![beyond(0, "X30 in V8", None)];
+    assert_eq!(claims(&program), Claims::Rows(expected));
+}
+
+#[test]
+fn what_is_undefined_comes_back_as_the_program_says() {
+    let back = [op::same_value(30), op::offset(30, 8), op::restore(30)];
+    let rows = [Register, Slot(8), Register];
+    for (back, at) in back.into_iter().zip(rows) {
+        let program = [op::undefined(30), op::advance(2), back];
+        let expected = vec![
+            beyond(0, "X30 is undefined", None),
+            CfiRow::Claim(row(8, Sp, 0, at, Register)),
+        ];
+        assert_eq!(claims(&program), Claims::Rows(expected));
+    }
+    // A state that was remembered when it was lost.
+    let program = [
+        op::undefined(30),
+        vec![op::REMEMBER_STATE],
+        op::advance(1),
+        op::same_value(30),
+        op::advance(1),
+        vec![op::RESTORE_STATE],
+    ];
+    let expected = vec![
+        beyond(0, "X30 is undefined", None),
+        CfiRow::Claim(row(4, Sp, 0, Register, Register)),
+        beyond(8, "X30 is undefined", None),
+    ];
+    assert_eq!(claims(&program), Claims::Rows(expected));
 }
 
 #[test]
@@ -157,12 +241,22 @@ fn refuses_rows_outside_the_function() {
 }
 
 #[test]
-fn refuses_a_malformed_program_with_its_place() {
-    // DW_CFA_restore_state without DW_CFA_remember_state.
-    let mut frame = EhFrame::new(false);
-    frame.fde(START, 32, &[vec![0x0b]]);
-    let message = read(frame).unwrap_err();
-    assert!(message.starts_with(".eh_frame+0x1"), "{message}");
+fn a_malformed_program_costs_its_function_alone() {
+    // DW_CFA_restore_state without DW_CFA_remember_state; more states than gimli
+    // remembers; an instruction that is not whole.
+    let remembered = [op::REMEMBER_STATE; 9].to_vec();
+    let cases = [vec![op::RESTORE_STATE], remembered, vec![0x0f, 0x7f]];
+    for program in cases {
+        let mut frame = EhFrame::new(false);
+        frame.fde(START, 16, &[program]);
+        frame.fde(START + 16, 16, &[]);
+        let functions = read(frame).unwrap();
+        match &functions[0].claims {
+            Some(Claims::Unsupported(why)) => assert!(why.starts_with("malformed"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+        assert!(matches!(functions[1].claims, Some(Claims::Rows(_))));
+    }
 }
 
 #[test]
@@ -184,10 +278,13 @@ fn the_state_of_a_signature_made_with_the_pc_is_none_of_the_rows() {
         row(0, Sp, 0, Register, Register),
         row(4, Sp, 16, Register, Register),
     ];
-    assert_eq!(claims(&program), Claims::Rows(expected));
+    assert_eq!(claims(&program), Claims::from(expected));
     let operand = [op::advance(1), vec![0x0e, 0x2c]];
-    let why = "CFA offset 44 at +0x4".into();
-    assert_eq!(claims(&operand), Claims::Unsupported(why));
+    let expected = vec![
+        CfiRow::Claim(row(0, Sp, 0, Register, Register)),
+        beyond(4, "CFA offset 44", None),
+    ];
+    assert_eq!(claims(&operand), Claims::Rows(expected));
 }
 
 #[test]
@@ -198,7 +295,7 @@ fn keeps_signal_frames_apart() {
     frame.fde(START + 16, 16, &[]);
     let functions = read(frame).unwrap();
     let signal = |f: &Function| match &f.claims {
-        Some(Claims::Rows(rows)) => rows[0].signal_frame,
+        Some(Claims::Rows(rows)) => rows[0].claim().unwrap().signal_frame,
         other => panic!("{other:?}"),
     };
     assert_eq!(
@@ -308,7 +405,7 @@ fn reads_debug_frame_when_there_is_nothing_else() {
         row(8, Sp, 0, Register, Register),
         row(16, Sp, 32, Register, Register),
     ];
-    assert_eq!(function.claims, Some(Claims::Rows(expected)));
+    assert_eq!(function.claims, Some(Claims::from(expected)));
 
     // Beside .eh_frame it is not read: what links and loads comes first.
     let mut frame = EhFrame::new(false);

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use fARM64::{Decoder, DecoderOptions, FlowControl, Instruction, Operand};
-use orctool::claim::{Claim, Claims};
+use orctool::claim::{CfiRow, Claim, Claims};
 use orctool::text::{Function, Target, TextSection};
 
 use crate::returns::Returns;
@@ -76,10 +76,7 @@ impl Code {
         let reader = Reader { text, function };
         let ops = words.iter().enumerate();
         let ops: Vec<Op> = ops.map(|(at, word)| reader.op(at, *word, true)).collect();
-        let claims = match claims {
-            Some(Claims::Rows(rows)) => rows.clone(),
-            _ => Vec::new(),
-        };
+        let claims = claims.and_then(Claims::whole).unwrap_or_default();
         let offsets = (0..ops.len()).map(|index| function.start + 4 * index as u64);
         let row: Vec<Option<usize>> = offsets
             .clone()
@@ -280,7 +277,10 @@ impl Reader<'_> {
         let functions = &self.text.functions;
         let at = functions.binary_search_by_key(&offset, |function| function.start);
         let entry = at.ok().filter(|at| match &functions[*at].claims {
-            Some(Claims::Rows(rows)) => rows.first().is_none_or(is_entry),
+            Some(Claims::Rows(rows)) => {
+                let claim = rows.first().map(CfiRow::claim);
+                claim.is_none_or(|claim| claim.is_some_and(is_entry))
+            }
             _ => !self.is_detour(&functions[*at]),
         });
         match entry {

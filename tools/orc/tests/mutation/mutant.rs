@@ -204,10 +204,6 @@ fn rows(
     random: &mut Random,
 ) -> Option<Claims> {
     let function = &text.functions[function];
-    match &function.claims {
-        Some(Claims::Rows(rows)) => {
-            claims::broken(kind, rows, function.end, random).map(Claims::Rows)
-        }
-        _ => None,
-    }
+    let rows = function.claims.as_ref().and_then(Claims::whole)?;
+    claims::broken(kind, &rows, function.end, random).map(Claims::from)
 }

@@ -44,8 +44,10 @@ impl Subject {
     ) -> Option<Self> {
         let function = &text.functions[index];
         let is_entered = match claims {
-            Some(Claims::Rows(rows)) => rows.first().is_some_and(is_entry),
-            Some(Claims::Unsupported(_)) => false,
+            Some(claims) => {
+                let rows = claims.whole().unwrap_or_default();
+                rows.first().is_some_and(is_entry)
+            }
             None => function.kind == Kind::Func,
         };
         let len = (function.end - function.start) as usize / 4;
@@ -133,10 +135,9 @@ fn proved(text: &TextSection, index: usize, returns: &Returns) -> Vec<Option<Fra
 
 /// What the CFI of a function says, by instruction.
 fn claimed(function: &Function) -> Vec<Option<Frame>> {
-    let rows: Vec<(u64, Claim)> = match &function.claims {
-        Some(Claims::Rows(rows)) => rows.iter().map(|row| (row.start, row.clone())).collect(),
-        _ => Vec::new(),
-    };
+    let rows = function.claims.as_ref().and_then(Claims::whole);
+    let rows = rows.unwrap_or_default().into_iter();
+    let rows: Vec<(u64, Claim)> = rows.map(|row| (row.start, row)).collect();
     by_instruction(function, &rows, |claim| {
         Some(Frame {
             cfa: claim.cfa,

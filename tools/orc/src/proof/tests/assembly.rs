@@ -162,9 +162,7 @@ fn marks_the_patch_site_while_x9_or_the_record_tells_the_return_address() {
         &[(0, sp(0)), (3, entry), (5, early), (6, saved)],
     );
     if let Some(Claims::Rows(claims)) = &mut builder.text.functions[0].claims {
-        for claim in claims {
-            claim.signal_frame = true;
-        }
+        signal_frames(claims, true);
     }
     let proof = builder.proof();
     let patch_site = |index: u64| {
@@ -185,13 +183,19 @@ fn marks_the_patch_site_while_x9_or_the_record_tells_the_return_address() {
     assert_eq!(patch_site(10), Some((true, X29::Record(32))));
     // Without the augmentation, x9 means nothing.
     if let Some(Claims::Rows(claims)) = &mut builder.text.functions[0].claims {
-        for claim in claims {
-            claim.signal_frame = false;
-        }
+        signal_frames(claims, false);
     }
     assert!(builder
         .proof()
         .rows
         .iter()
         .all(|(_, rule)| !matches!(rule, Rule::Frame(frame) if frame.patch_site)));
+}
+
+fn signal_frames(rows: &mut [CfiRow], is_so: bool) {
+    for row in rows {
+        if let CfiRow::Claim(claim) = row {
+            claim.signal_frame = is_so;
+        }
+    }
 }
