@@ -112,6 +112,18 @@ impl Regs {
         Self(self.0 | other.0)
     }
 
+    /// What is in both.
+    #[must_use]
+    pub const fn common(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// What is in it, and not in the other.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Whether nothing is in it.
     #[must_use]
     pub const fn is_empty(self) -> bool {
@@ -372,6 +384,15 @@ impl Insn {
         }
     }
 
+    /// Where control goes after a word: the flow of [`Self::decode`], without the rest.
+    #[must_use]
+    pub fn flow_of(word: u32) -> Flow {
+        match field(word, 25, 4) {
+            0b0000 | 0b1010 | 0b1011 => Self::decode(word).flow,
+            _ => Flow::Next,
+        }
+    }
+
     /// Registers that it may change, whether or not to a known value. A call
     /// counts for what the call instruction itself writes, which is x30.
     #[must_use]
@@ -420,6 +441,18 @@ impl Step {
             Self::Access(access) => access.all_writes(),
             Self::Anything => Regs::ALL,
         }
+    }
+
+    /// Whether it may change SP, x29, x30 or the stack.
+    #[must_use]
+    pub fn may_change_frame(&self) -> bool {
+        const FRAME: Regs = Regs::NONE.with(Reg::SP).with(Reg::X29).with(Reg::X30);
+        let stores = match self {
+            Self::Access(access) => access.store != Store::Nothing,
+            Self::ZeroBlock(_) | Self::Anything => true,
+            _ => false,
+        };
+        stores || !self.writes().common(FRAME).is_empty()
     }
 
     /// The step that gives `number` (31: the zero register) an unknown value.

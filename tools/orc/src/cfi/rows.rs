@@ -102,7 +102,10 @@ impl Undefined {
         }
         let (mut state, mut stack) = (initial, Vec::new());
         let mut at = entry.initial_address();
-        let mut found = vec![(at, state)];
+        let mut found = Vec::new();
+        if state != Lost::default() {
+            found.push((at, state));
+        }
         let mut program = entry.instructions(cfi_section, bases);
         while let Some(instruction) = program.next()? {
             let before = state;

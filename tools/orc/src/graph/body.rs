@@ -27,12 +27,12 @@ pub enum Place {
 }
 
 /// What may be executed at an instruction's place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Variant {
     /// What that does.
     pub insn: Insn,
-    /// The target that a relocation gives it.
-    relocated: Option<Target>,
+    /// Where its ways are in [`Body::ways`].
+    ways: (u32, u32),
 }
 
 /// One way from an instruction.
@@ -44,9 +44,22 @@ pub struct Edge<'b> {
     pub to: Place,
     /// What is done on the way.
     pub veneer: Option<&'b Veneer>,
+    /// The number of the function that starts there, if it leads out of this one.
+    pub starting: Option<usize>,
 }
 
-impl Edge<'_> {
+impl<'b> Edge<'b> {
+    /// Where control goes on after a fault.
+    #[must_use]
+    pub const fn fixup(to: Place, written: Regs) -> Self {
+        Self {
+            way: Way::Fixup(written),
+            to,
+            veneer: None,
+            starting: None,
+        }
+    }
+
     /// Whether it leads out of the function, to where a branch, a call or a fault
     /// goes on.
     #[must_use]
@@ -69,17 +82,14 @@ pub struct Body<'a> {
     /// Which functions of the file may return.
     returns: &'a Returns,
     insns: Vec<Insn>,
-    /// Other instructions that the kernel may put at one's place, and how many
-    /// sites there are for which it is not known what it puts there.
-    variants: BTreeMap<usize, Vec<Variant>>,
+    /// By instruction, which of `sites` it is; [`PLAIN`] where all that it can do is to
+    /// go on.
+    site_of: Vec<u32>,
+    sites: Vec<Site>,
+    /// Ways from sites, by site and variant.
+    ways: Vec<Edge<'a>>,
     /// How many sites there are for which nobody says what the kernel puts there.
     pub opaque_sites: usize,
-    /// Where control goes when an instruction faults, and what is written before.
-    fixups: BTreeMap<usize, Vec<(Place, Regs)>>,
-    /// Where indirect branches are known to go.
-    indirect: BTreeMap<usize, Vec<usize>>,
-    /// Targets that a relocation gives, by instruction.
-    relocated: BTreeMap<usize, Target>,
     /// Whether a block starts at an instruction; one more than there are.
     leaders: Vec<bool>,
     /// Whether an instruction is data.
@@ -87,6 +97,39 @@ pub struct Body<'a> {
     /// Index of the row of each instruction.
     row_of: Vec<u32>,
     open_jumps: bool,
+}
+
+/// No index in [`Body::sites`].
+const PLAIN: u32 = u32::MAX;
+
+/// An instruction that may do more than to go on to the next.
+struct Site {
+    original: Variant,
+    /// Other instructions that the kernel may put at its place.
+    variants: Vec<Variant>,
+    /// Where control goes when it faults, and what is written before.
+    fixups: Vec<(Place, Regs)>,
+    /// Whether control comes back from the call or the trap, if that is known.
+    goes_on: Option<bool>,
+}
+
+/// What the tables of a file say of the instructions of a function, by number.
+#[derive(Default)]
+struct Tables {
+    /// Other words, with the target that a relocation gives.
+    variants: BTreeMap<usize, Vec<(Insn, Option<Target>)>>,
+    fixups: BTreeMap<usize, Vec<(Place, Regs)>>,
+    /// Where indirect branches are known to go.
+    indirect: BTreeMap<usize, Vec<usize>>,
+    /// Targets that a relocation gives.
+    relocated: BTreeMap<usize, Target>,
+}
+
+impl Tables {
+    /// Whether something else may be at an instruction's place, or come after it.
+    fn have(&self, index: usize) -> bool {
+        self.variants.contains_key(&index) || self.fixups.contains_key(&index)
+    }
 }
 
 impl<'a> Body<'a> {
@@ -108,26 +151,28 @@ impl<'a> Body<'a> {
             function,
             returns,
             insns,
-            variants: BTreeMap::new(),
+            site_of: vec![PLAIN; count],
+            sites: Vec::new(),
+            ways: Vec::new(),
             opaque_sites: 0,
-            fixups: BTreeMap::new(),
-            indirect: BTreeMap::new(),
-            relocated: text
-                .branches
-                .range(function.range())
-                .map(|(offset, target)| (((offset - function.start) / 4) as usize, *target))
-                .collect(),
             leaders: vec![false; count + 1],
             data: vec![false; count],
             row_of: Vec::new(),
             open_jumps: false,
         };
         body.read_data(text);
-        body.read_patches(text.patches_in(&function.range()));
-        body.read_fixups(text.fixups_in(&function.range()));
-        body.read_indirect(&text.indirect);
+        let relocated = text.branches.range(function.range());
+        let relocated =
+            relocated.map(|(offset, target)| (((offset - function.start) / 4) as usize, *target));
+        let mut tables = Tables {
+            relocated: relocated.collect(),
+            ..Tables::default()
+        };
+        body.read_patches(text.patches_in(&function.range()), &mut tables);
+        body.read_fixups(text.fixups_in(&function.range()), &mut tables);
+        body.read_indirect(&text.indirect, &mut tables);
         body.read_rows();
-        body.find_leaders();
+        body.find_sites(&mut tables);
         for entrance in entrances.chain(body.entries()) {
             if let Some(index) = body.index(entrance) {
                 body.leaders[index] = true;
@@ -170,11 +215,27 @@ impl<'a> Body<'a> {
     /// known. A function that does not return is called by its name.
     #[must_use]
     pub fn goes_on(&self, index: usize) -> Option<bool> {
+        self.site(index)?.goes_on
+    }
+
+    fn find_goes_on(
+        &self,
+        index: usize,
+        relocated: Option<Target>,
+        ways: &[Edge<'_>],
+    ) -> Option<bool> {
         match self.insns[index].flow {
             Flow::Call(by) => {
-                let relocated = self.relocated.get(&index).copied();
-                let to = self.graph.target(self.at(index), by, relocated)?;
-                self.returns.at(self.graph, to)
+                let call = ways.iter().find(|edge| edge.way == Way::Call)?;
+                let called = match call.veneer {
+                    // What is out of line has returned if its function has.
+                    Some(_) => {
+                        let to = self.graph.target(self.at(index), by, relocated)?;
+                        self.graph.starting_at(to)
+                    }
+                    None => self.called(call),
+                };
+                self.returns.function(called?)
             }
             Flow::IndirectCall => Some(true),
             Flow::Trap => self.trap_goes_on(index),
@@ -182,19 +243,32 @@ impl<'a> Body<'a> {
         }
     }
 
+    /// The number of the function that a call leads to.
+    fn called(&self, call: &Edge<'_>) -> Option<usize> {
+        match call.to {
+            Place::Inside(0) => self.graph.starting_at(self.at(0)),
+            _ => call.starting,
+        }
+    }
+
     /// Whether what the call at `index` calls leaves a register as it is, if that is
     /// known: by its instructions, which make no call and stay in it but for a return.
     #[must_use]
     pub fn callee_keeps(&self, index: usize, reg: Reg) -> Option<bool> {
-        let Flow::Call(by) = self.insns[index].flow else {
-            return Some(false);
-        };
-        if !self.variants(index).is_empty() {
-            return Some(false);
-        }
-        let relocated = self.relocated.get(&index).copied();
-        let to = self.graph.target(self.at(index), by, relocated)?;
-        Some(keeps(self.graph, to, reg))
+        let is_fixed = self.variants(index).is_empty();
+        let mut keeps = Some(false);
+        self.edges(index, |edge| {
+            if edge.way == Way::Call && is_fixed {
+                keeps = match edge.to {
+                    Place::Elsewhere => None,
+                    _ => {
+                        let function = self.called(&edge);
+                        Some(function.is_some_and(|number| keeps_register(self.graph, number, reg)))
+                    }
+                };
+            }
+        });
+        keeps
     }
 
     fn trap_goes_on(&self, index: usize) -> Option<bool> {
@@ -211,52 +285,47 @@ impl<'a> Body<'a> {
 
     /// Calls `see` for each way from the instruction at `index`, and from all that it
     /// may be patched to.
-    pub fn edges(&self, index: usize, mut see: impl FnMut(Edge<'_>)) {
-        for (to, written) in self.fixups(index) {
-            see(Edge {
-                way: Way::Fixup(*written),
-                to: *to,
-                veneer: None,
-            });
+    pub fn edges(&self, index: usize, mut see: impl FnMut(Edge<'a>)) {
+        let Some(site) = self.site(index) else {
+            see(self.edge(index, Way::Next, Lead::NOWHERE));
+            return;
+        };
+        for (to, written) in &site.fixups {
+            see(Edge::fixup(*to, *written));
         }
-        self.edges_of(index, &self.original(index), &mut see);
-        for variant in self.variants(index) {
-            self.edges_of(index, variant, &mut see);
+        for variant in std::iter::once(&site.original).chain(&site.variants) {
+            self.edges_of(variant).iter().for_each(|edge| see(*edge));
         }
     }
 
-    /// The same for one variant of the instruction, without its fixups.
-    pub fn edges_of(&self, index: usize, variant: &Variant, see: &mut impl FnMut(Edge<'_>)) {
-        let at = self.at(index);
-        self.graph.ways(
-            at,
-            &variant.insn,
-            variant.relocated,
-            &mut |way, lead| match way {
-                Way::Open if !self.indirect(index).is_empty() => {
-                    for to in self.indirect(index) {
-                        see(Edge {
-                            way: Way::Indirect,
-                            to: Place::Inside(*to),
-                            veneer: None,
-                        });
-                    }
-                }
-                _ => see(self.edge(index, way, lead)),
-            },
-        );
+    /// The same for one variant of a site, without its fixups.
+    #[must_use]
+    pub fn edges_of(&self, variant: &Variant) -> &[Edge<'a>] {
+        let (first, end) = variant.ways;
+        self.ways
+            .get(first as usize..end as usize)
+            .unwrap_or_default()
     }
 
-    fn edge<'g>(&self, index: usize, way: Way, lead: Lead<'g>) -> Edge<'g> {
+    fn site(&self, index: usize) -> Option<&Site> {
+        self.sites.get(*self.site_of.get(index)? as usize)
+    }
+
+    fn edge(&self, index: usize, way: Way, lead: Lead<'a>) -> Edge<'a> {
         let to = match way.is_next() {
             true if index + 1 < self.len() => Place::Inside(index + 1),
             true => Place::Outside(self.end()),
             false => lead.to.map_or(Place::Elsewhere, |to| self.place_of(to)),
         };
+        let starting = match to {
+            Place::Outside(to) if !way.is_next() => self.graph.starting_at(to),
+            _ => None,
+        };
         Edge {
             way,
             to,
             veneer: lead.veneer,
+            starting,
         }
     }
 
@@ -272,9 +341,7 @@ impl<'a> Body<'a> {
     /// Whether all that the instruction at `index` can do is to go on to the next.
     #[must_use]
     pub fn only_goes_on(&self, index: usize) -> bool {
-        self.insns[index].flow == Flow::Next
-            && self.variants(index).is_empty()
-            && self.fixups(index).is_empty()
+        self.site_of[index] == PLAIN
     }
 
     /// Whether there are indirect branches whose targets are not known.
@@ -283,13 +350,10 @@ impl<'a> Body<'a> {
         self.open_jumps
     }
 
-    /// The instruction as the file has it.
+    /// What the file has at a site.
     #[must_use]
-    pub fn original(&self, index: usize) -> Variant {
-        Variant {
-            insn: self.insns[index],
-            relocated: self.relocated.get(&index).copied(),
-        }
+    pub fn original(&self, index: usize) -> Option<&Variant> {
+        Some(&self.site(index)?.original)
     }
 
     /// The place of an instruction in the file.
@@ -308,18 +372,15 @@ impl<'a> Body<'a> {
     }
 
     /// What the kernel may patch an instruction to.
+    #[must_use]
     pub fn variants(&self, index: usize) -> &[Variant] {
-        self.variants.get(&index).map_or(&[], Vec::as_slice)
+        self.site(index).map_or(&[], |site| &site.variants)
     }
 
     /// Where control goes when an instruction faults, and what is written before.
+    #[must_use]
     pub fn fixups(&self, index: usize) -> &[(Place, Regs)] {
-        self.fixups.get(&index).map_or(&[], Vec::as_slice)
-    }
-
-    /// Where the indirect branch at `index` is known to go.
-    pub fn indirect(&self, index: usize) -> &[usize] {
-        self.indirect.get(&index).map_or(&[], Vec::as_slice)
+        self.site(index).map_or(&[], |site| &site.fixups)
     }
 
     /// Whether a block starts there.
@@ -386,7 +447,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    fn read_patches(&mut self, patches: &[Patch]) {
+    fn read_patches(&mut self, patches: &[Patch], tables: &mut Tables) {
         for patch in patches {
             if patch.replacement.is_empty() && self.index(patch.offset).is_some() {
                 self.opaque_sites += 1;
@@ -396,34 +457,33 @@ impl<'a> Body<'a> {
                 let Some(index) = self.index(offset) else {
                     continue;
                 };
-                let variant = Variant {
-                    insn: Insn::decode(*word),
-                    relocated: patch.target_at(offset),
-                };
-                if variant != self.original(index) {
-                    self.variants.entry(index).or_default().push(variant);
+                let variant = (Insn::decode(*word), patch.target_at(offset));
+                let original = (self.insns[index], tables.relocated.get(&index).copied());
+                if variant != original {
+                    tables.variants.entry(index).or_default().push(variant);
                 }
             }
         }
     }
 
-    fn read_fixups(&mut self, fixups: &[Fixup]) {
+    fn read_fixups(&self, fixups: &[Fixup], tables: &mut Tables) {
         for fixup in fixups {
             let place = self.graph.at(self.section, fixup.target);
             let place = place.map_or(Place::Elsewhere, |at| self.place_of(at));
             if let Some(index) = self.index(fixup.offset) {
                 // The access may have been done in part.
                 let written = self.insns[index].writes().union(Regs::of(fixup.written));
-                self.fixups.entry(index).or_default().push((place, written));
+                let fixups = tables.fixups.entry(index).or_default();
+                fixups.push((place, written));
             }
         }
     }
 
-    fn read_indirect(&mut self, indirect: &BTreeMap<u64, Vec<u64>>) {
+    fn read_indirect(&self, indirect: &BTreeMap<u64, Vec<u64>>, tables: &mut Tables) {
         for (from, targets) in indirect.range(self.function.start..self.function.end) {
             let targets = targets.iter().filter_map(|to| self.index(*to)).collect();
             if let Some(index) = self.index(*from) {
-                self.indirect.insert(index, targets);
+                tables.indirect.insert(index, targets);
             }
         }
     }
@@ -434,6 +494,7 @@ impl<'a> Body<'a> {
             return;
         }
         let mut current = 0;
+        self.row_of.reserve_exact(self.len());
         for index in 0..self.len() {
             let offset = self.offset(index);
             while rows
@@ -446,38 +507,88 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Blocks start after each instruction that does more than to go on, and where
-    /// its ways lead.
-    fn find_leaders(&mut self) {
+    /// Finds the instructions that may do more than to go on, and their ways. Blocks
+    /// start after such an instruction, and where its ways lead.
+    fn find_sites(&mut self, tables: &mut Tables) {
         self.leaders[0] = true;
-        let mut leads = Vec::new();
         for index in 0..self.len() {
             if self.data[index] {
                 self.leaders[index + 1] = true;
             }
-            if self.only_goes_on(index) {
+            let insn = self.insns[index];
+            if insn.flow == Flow::Next && !tables.have(index) {
                 continue;
             }
-            let (mut ends, mut is_open) = (false, false);
-            self.edges(index, |edge| {
-                is_open |= edge.way == Way::Open;
-                ends |= !matches!(edge.way, Way::Next | Way::Fixup(_));
-                if let (Place::Inside(to), false) = (edge.to, edge.way.is_next()) {
-                    leads.push(to);
-                }
+            let variants = tables.variants.remove(&index).unwrap_or_default();
+            let fixups = tables.fixups.remove(&index).unwrap_or_default();
+            let first = self.ways.len();
+            let relocated = tables.relocated.get(&index).copied();
+            let original = self.find_ways(index, (insn, relocated), tables);
+            let goes_on = self.find_goes_on(index, relocated, &self.ways[first..]);
+            let variants = variants.into_iter();
+            let variants = variants.map(|variant| self.find_ways(index, variant, tables));
+            let variants = variants.collect();
+            self.find_leaders(index, first, &fixups);
+            self.site_of[index] = self.sites.len() as u32;
+            self.sites.push(Site {
+                original,
+                variants,
+                fixups,
+                goes_on,
             });
-            self.open_jumps |= is_open && !self.data[index];
-            self.leaders[index + 1] |= ends;
-            leads.drain(..).for_each(|to| self.leaders[to] = true);
         }
+    }
+
+    /// The ways from one variant of the instruction at `index`.
+    fn find_ways(
+        &mut self,
+        index: usize,
+        (insn, relocated): (Insn, Option<Target>),
+        tables: &Tables,
+    ) -> Variant {
+        let mut found = std::mem::take(&mut self.ways);
+        let first = found.len() as u32;
+        let at = self.at(index);
+        self.graph.ways(at, insn.flow, relocated, &mut |way, lead| {
+            let known = tables.indirect.get(&index).filter(|_| way == Way::Open);
+            match known.filter(|known| !known.is_empty()) {
+                Some(known) => found.extend(known.iter().map(|to| Edge {
+                    way: Way::Indirect,
+                    to: Place::Inside(*to),
+                    veneer: None,
+                    starting: None,
+                })),
+                None => found.push(self.edge(index, way, lead)),
+            }
+        });
+        let ways = (first, found.len() as u32);
+        self.ways = found;
+        Variant { insn, ways }
+    }
+
+    /// Where blocks start because of the instruction at `index`, whose ways are those
+    /// from number `first` on.
+    fn find_leaders(&mut self, index: usize, first: usize, fixups: &[(Place, Regs)]) {
+        let (mut ends, mut is_open) = (false, false);
+        for edge in &self.ways[first..] {
+            is_open |= edge.way == Way::Open;
+            ends |= edge.way != Way::Next;
+            if let (Place::Inside(to), false) = (edge.to, edge.way.is_next()) {
+                self.leaders[to] = true;
+            }
+        }
+        for (to, _) in fixups {
+            if let Place::Inside(to) = to {
+                self.leaders[*to] = true;
+            }
+        }
+        self.open_jumps |= is_open && !self.data[index];
+        self.leaders[index + 1] |= ends;
     }
 }
 
-/// Whether the function at `to` leaves a register as it is, by each of its instructions.
-fn keeps(graph: &Graph<'_>, to: At, reg: Reg) -> bool {
-    let Some(number) = graph.starting_at(to) else {
-        return false;
-    };
+/// Whether a function leaves a register as it is, by each of its instructions.
+fn keeps_register(graph: &Graph<'_>, number: usize, reg: Reg) -> bool {
     let (section, function) = graph.function(number);
     let (text, range) = (graph.text(section), function.range());
     // What ftrace puts in the place of NOPs writes x9 and more.

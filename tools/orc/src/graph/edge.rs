@@ -2,7 +2,7 @@
 
 //! The ways from an instruction: the only place that tells what a [`Flow`] means.
 
-use crate::a64::insn::{Flow, Insn, Reg, Regs};
+use crate::a64::insn::{Flow, Reg, Regs};
 use crate::text::Target;
 
 use super::veneer::Veneer;
@@ -66,17 +66,17 @@ impl Lead<'_> {
 }
 
 impl<'a> Graph<'a> {
-    /// Calls `see` for each way from an instruction at `at`, whose branch a
+    /// Calls `see` for each way from an instruction at `at` with this flow, whose branch a
     /// relocation may give its target.
     pub(super) fn ways<'g>(
         &'g self,
         at: At,
-        insn: &Insn,
+        flow: Flow,
         relocated: Option<Target>,
         see: &mut impl FnMut(Way, Lead<'g>),
     ) {
         let next = Lead::NOWHERE;
-        match insn.flow {
+        match flow {
             Flow::Next => see(Way::Next, next),
             Flow::Jump(by) => see(Way::Branch, self.lead(at, by, relocated)),
             Flow::Conditional(by) => {
@@ -89,8 +89,8 @@ impl<'a> Graph<'a> {
                     offset: at.offset + 4,
                     ..at
                 };
-                let is_function = self.starting_at(after).is_some();
-                if lead.to == Some(after) && lead.veneer.is_none() && !is_function {
+                let is_next = lead.to == Some(after) && lead.veneer.is_none();
+                if is_next && self.starting_at(after).is_none() {
                     see(Way::Link, next);
                 } else {
                     see(Way::Call, lead);

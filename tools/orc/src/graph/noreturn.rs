@@ -11,7 +11,7 @@
 use rayon::prelude::*;
 
 use crate::a64::insn::{Flow, Insn};
-use crate::text::{Fixup, Function, Target, TextSection, Trap};
+use crate::text::{Fixup, Function, Patch, Target, TextSection, Trap};
 
 use super::{At, Graph, Way};
 
@@ -59,10 +59,10 @@ impl Returns {
         all
     }
 
-    /// Whether the function that starts there may return, if that is known.
+    /// Whether a function may return, if that is known.
     #[must_use]
-    pub fn at(&self, graph: &Graph<'_>, at: At) -> Option<bool> {
-        self.0.get(graph.starting_at(at)?).copied()
+    pub fn function(&self, number: usize) -> Option<bool> {
+        self.0.get(number).copied()
     }
 }
 
@@ -84,6 +84,7 @@ struct Search<'a> {
     text: &'a TextSection,
     function: &'a Function,
     fixups: &'a [Fixup],
+    patches: &'a [Patch],
     known: &'a Returns,
     seen: Vec<bool>,
     open: Vec<u64>,
@@ -100,6 +101,7 @@ impl<'a> Search<'a> {
             text,
             function,
             fixups: text.fixups_in(&function.range()),
+            patches: text.patches_in(&function.range()),
             known,
             seen: vec![false; ((function.end - function.start) / 4) as usize],
             open: vec![function.start],
@@ -136,7 +138,8 @@ impl<'a> Search<'a> {
         if self.word_leads_out(offset, word, relocated) {
             return true;
         }
-        for patch in self.text.patches_in(&(offset..offset + 4)) {
+        let patches = self.patches;
+        for patch in patches {
             let is_here = (patch.offset..patch.offset + patch.len).contains(&offset);
             if is_here && patch.replacement.is_empty() {
                 return true;
@@ -167,19 +170,20 @@ impl<'a> Search<'a> {
         };
         let is_last = after.offset == self.function.end;
         let graph = self.graph;
-        let insn = Insn::decode(word);
+        let flow = Insn::flow_of(word);
+        if flow == Flow::Next && !is_last {
+            return self.goes_out(Some(after));
+        }
         graph.ways(
             At { section, offset },
-            &insn,
+            flow,
             relocated,
             &mut |way, lead| match way {
                 Way::Return(_) | Way::Exit | Way::Open => leaves = true,
                 Way::Branch => leaves |= self.goes_out(lead.to),
                 Way::Call => goes_on = self.returns(lead.to),
                 // A call or a branch at the end is one that does not go on.
-                Way::Next if is_last => {
-                    leaves |= insn.flow == Flow::Next && self.returns(Some(after))
-                }
+                Way::Next if is_last => leaves |= flow == Flow::Next && self.returns(Some(after)),
                 Way::AfterTrap if self.text.traps.get(&offset) == Some(&Trap::Bug) => {}
                 Way::Next | Way::AfterCall | Way::AfterTrap | Way::Link if goes_on && !is_last => {
                     leaves |= self.goes_out(Some(after));

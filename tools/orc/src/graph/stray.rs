@@ -87,7 +87,7 @@ impl<'g, 'a> Search<'g, 'a> {
         let relocated = self.graph.text(at.section).branches.get(&at.offset);
         let mut ways = Vec::new();
         self.graph
-            .ways(at, insn, relocated.copied(), &mut |way, lead| {
+            .ways(at, insn.flow, relocated.copied(), &mut |way, lead| {
                 let is_call = way == Way::Call;
                 ways.extend(lead.to.map(|to| Stray { to, is_call }));
             });
@@ -128,7 +128,7 @@ fn jumps(graph: &Graph<'_>, number: usize) -> BTreeSet<At> {
     let text = graph.text(section);
     let mut found = BTreeSet::new();
     for offset in function.range().step_by(4) {
-        let flow = text.word(offset).map(|word| Insn::decode(word).flow);
+        let flow = text.word(offset).map(Insn::flow_of);
         let Some(Flow::Jump(by)) = flow.filter(|_| !text.is_data(offset)) else {
             continue;
         };

@@ -22,6 +22,8 @@ use crate::a64::is_top_run;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Facts {
     registers: [Value; Reg::COUNT],
+    /// Those of which anything is known, here or in `ranges`.
+    known: Regs,
     /// Between what numbers a register is whose value is not known.
     ranges: [Range; Reg::COUNT],
     /// Of registers that hold a return address. Nothing but rows is made of it.
@@ -37,6 +39,7 @@ impl Facts {
     /// Nothing.
     pub const NONE: Self = Self {
         registers: [Value::Unknown; Reg::COUNT],
+        known: Regs::NONE,
         ranges: [Range::Any; Reg::COUNT],
         signs: [Sign::Unknown; Reg::COUNT],
         slots: Slots::NONE,
@@ -54,6 +57,8 @@ impl Facts {
         facts.registers[Reg::X30.index()] = Value::ReturnAddress;
         facts.signs[Reg::X30.index()] = Sign::Plain;
         facts.registers[18] = Value::Shadow(0);
+        let known = Regs::NONE.with(Reg::SP).with(Reg::X29).with(Reg::X30);
+        facts.known = known.union(Regs::of(1 << 18));
         facts
     }
 
@@ -62,7 +67,7 @@ impl Facts {
     #[must_use]
     pub fn traced_entry() -> Self {
         let mut facts = Self::entry();
-        facts.registers[9] = Value::TracedReturn;
+        facts.set(Reg::X9, Value::TracedReturn);
         facts
     }
 
@@ -92,8 +97,9 @@ impl Facts {
 
     /// Forgets between what numbers registers are.
     pub fn forget_ranges(&mut self) {
-        for range in &mut self.ranges {
-            *range = range.without_bounds();
+        for reg in self.known.iter() {
+            let range = self.ranges[reg.index()].without_bounds();
+            self.put_range(reg, range);
         }
     }
 
@@ -139,27 +145,8 @@ impl Facts {
     /// Keeps what both know.
     #[must_use]
     pub fn meet(&self, other: &Self) -> Self {
-        let mut both = Self::NONE;
-        for (to, (left, right)) in both
-            .registers
-            .iter_mut()
-            .zip(self.registers.iter().zip(&other.registers))
-        {
-            *to = left.meet(*right);
-        }
-        for (reg, range) in Regs::ALL.iter().zip(&mut both.ranges) {
-            if both.registers[reg.index()] == Value::Unknown {
-                *range = self.range(reg).join(other.range(reg));
-            }
-        }
-        for (reg, sign) in Regs::ALL.iter().zip(&mut both.signs) {
-            if both.registers[reg.index()] == Value::ReturnAddress {
-                *sign = self.sign(reg).join(other.sign(reg));
-            }
-        }
-        both.slots = self.slots.meet(&other.slots);
-        both.shadow = self.shadow && other.shadow;
-        both.limit_sp(self.met_limit(other));
+        let mut both = self.clone();
+        both.meet_with(other, false, false);
         both
     }
 
@@ -178,29 +165,53 @@ impl Facts {
     /// come by a way back, which may be of a loop; ranges do not grow by steps if they
     /// are to be `widened`.
     pub fn meet_with(&mut self, other: &Self, is_back: bool, widened: bool) -> bool {
-        if self == other {
+        let limit = self.met_limit(other);
+        let mut changed = limit != self.sp_limit;
+        for reg in self.known.union(other.known).iter() {
+            changed |= self.meet_register(reg, other, is_back, widened);
+        }
+        if self.slots != other.slots {
+            let slots = self.slots.meet(&other.slots);
+            changed |= slots != self.slots;
+            self.slots = slots;
+        }
+        changed |= self.shadow && !other.shadow;
+        self.shadow &= other.shadow;
+        self.limit_sp(limit);
+        changed
+    }
+
+    /// The same for one register.
+    fn meet_register(&mut self, reg: Reg, other: &Self, is_back: bool, widened: bool) -> bool {
+        let index = reg.index();
+        let (value, others) = (self.registers[index], other.registers[index]);
+        if value == others && value != Value::Unknown {
+            let sign = self.signs[index].join(other.signs[index]);
+            return std::mem::replace(&mut self.signs[index], sign) != sign;
+        }
+        let before = self.range(reg);
+        let others_range = other.range(reg);
+        if value == others && before == others_range {
             return false;
         }
-        let mut both = self.meet(other);
-        for reg in Regs::ALL.iter().filter(|_| is_back) {
-            if both.get(reg) == Value::Unknown {
-                let before = self.range(reg);
-                let range = both.range(reg).looped(before, other.get(reg));
-                both.ranges[reg.index()] = match widened {
-                    true => range.widened(before),
-                    false => range,
-                };
+        let mut range = before.join(others_range);
+        if is_back {
+            range = range.looped(before, others);
+            if widened {
+                range = range.widened(before);
             }
         }
-        let is_less = both != *self;
-        *self = both;
-        is_less
+        let changed = value != Value::Unknown || range != self.ranges[index];
+        self.registers[index] = Value::Unknown;
+        self.put_range(reg, range);
+        self.signs[index] = Sign::Unknown;
+        changed
     }
 
     /// Makes it so that `reg` holds `value`.
     pub fn set(&mut self, reg: Reg, value: Value) {
         self.registers[reg.index()] = value;
-        self.ranges[reg.index()] = Range::Any;
+        self.put_range(reg, Range::Any);
         self.signs[reg.index()] = Sign::Unknown;
         if reg == Reg::SP {
             match value {
@@ -210,6 +221,16 @@ impl Facts {
                 _ => self.limit_sp(i32::MAX),
             }
         }
+    }
+
+    /// Says between what numbers a register is whose value may be known.
+    fn put_range(&mut self, reg: Reg, range: Range) {
+        self.ranges[reg.index()] = range;
+        let is_known = self.get(reg) != Value::Unknown || range != Range::Any;
+        self.known = match is_known {
+            true => self.known.with(reg),
+            false => self.known.without(Regs::NONE.with(reg)),
+        };
     }
 
     /// From here on SP is at most the CFA plus `limit`.
@@ -233,10 +254,10 @@ impl Facts {
             return;
         }
         self.set(reg, Value::Unknown);
-        self.ranges[reg.index()] = match reg {
-            Reg::SP => range.as_sp(),
-            _ => range,
-        };
+        match reg {
+            Reg::SP => self.put_range(reg, range.as_sp()),
+            _ => self.put_range(reg, range),
+        }
     }
 
     /// `to = from + by`.
@@ -332,11 +353,12 @@ impl Facts {
 
     /// Forgets all that these registers hold.
     pub fn clobber(&mut self, regs: Regs) {
-        for reg in regs.iter() {
+        for reg in regs.common(self.known).iter() {
             self.registers[reg.index()] = Value::Unknown;
             self.ranges[reg.index()] = Range::Any;
             self.signs[reg.index()] = Sign::Unknown;
         }
+        self.known = self.known.without(regs);
     }
 
     /// Executes one step.
@@ -418,7 +440,7 @@ impl Facts {
     pub fn apply_call(&mut self) {
         self.clobber(Regs::CALL);
         if !matches!(self.registers[18], Value::Shadow(_)) {
-            self.registers[18] = Value::Unknown;
+            self.clobber(Regs::of(1 << 18));
         }
         self.slots.forget_popped();
     }

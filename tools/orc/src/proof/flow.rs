@@ -315,27 +315,21 @@ pub(super) fn execute(
     facts: &mut Facts,
     taken: &mut impl FnMut(Edge<'_>, &Facts),
 ) -> Next {
-    if body.only_goes_on(index) {
+    let Some(original) = body.original(index) else {
         facts.apply(&body.insn(index).step);
         return Next::Always;
-    }
+    };
     for (place, written) in body.fixups(index) {
         let mut facts = facts.clone();
         facts.clobber(*written);
-        let edge = Edge {
-            way: Way::Fixup(*written),
-            to: *place,
-            veneer: None,
-        };
-        taken(edge, &facts);
+        taken(Edge::fixup(*place, *written), &facts);
     }
-    let original = body.original(index);
     let variants = body.variants(index);
     if variants.is_empty() {
-        return execute_one(body, index, &original, facts, taken);
+        return execute_one(body, index, original, facts, taken);
     }
     let before = facts.clone();
-    let mut next = execute_one(body, index, &original, facts, taken);
+    let mut next = execute_one(body, index, original, facts, taken);
     for variant in variants {
         let mut after = before.clone();
         let also = execute_one(body, index, variant, &mut after, taken);
@@ -363,30 +357,32 @@ fn execute_one(
 ) -> Next {
     facts.apply(&variant.insn.step);
     let mut next = Next::Never;
-    body.edges_of(index, variant, &mut |edge| match edge.way {
-        Way::Next => next = Next::Always,
-        Way::Link => {
-            facts.set(Reg::X30, Value::Unknown);
-            next = Next::Always;
-        }
-        Way::AfterCall => {
-            let kept = parked::kept(body, index, facts);
-            facts.apply_call();
-            kept.restore(facts);
-            next = Next::IfItReturns;
-        }
-        Way::AfterTrap => next = Next::IfItReturns,
-        Way::Call => {
-            if let Some(entered) = called(edge.to, facts) {
-                taken(edge, &through(&edge, entered));
+    for edge in body.edges_of(variant).iter().copied() {
+        match edge.way {
+            Way::Next => next = Next::Always,
+            Way::Link => {
+                facts.set(Reg::X30, Value::Unknown);
+                next = Next::Always;
             }
+            Way::AfterCall => {
+                let kept = parked::kept(body, index, facts);
+                facts.apply_call();
+                kept.restore(facts);
+                next = Next::IfItReturns;
+            }
+            Way::AfterTrap => next = Next::IfItReturns,
+            Way::Call => {
+                if let Some(entered) = called(edge.to, facts) {
+                    taken(edge, &through(&edge, entered));
+                }
+            }
+            Way::Branch | Way::Fixup(_) | Way::Indirect | Way::Open => match edge.veneer {
+                Some(_) => taken(edge, &through(&edge, facts.clone())),
+                None => taken(edge, facts),
+            },
+            Way::Return(_) | Way::Exit => taken(edge, facts),
         }
-        Way::Branch | Way::Fixup(_) | Way::Indirect | Way::Open => match edge.veneer {
-            Some(_) => taken(edge, &through(&edge, facts.clone())),
-            None => taken(edge, facts),
-        },
-        Way::Return(_) | Way::Exit => taken(edge, facts),
-    });
+    }
     next
 }
 

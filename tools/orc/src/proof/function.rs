@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use orc::rule::{CfaBase, Frame, Rule, Undescribed};
 
-use crate::claim::{Beyond, CfiRow, Claims};
+use crate::claim::{Beyond, CfiRow, Claim, Claims};
 use crate::text::Function;
 
 use super::exits::ways_out;
@@ -200,6 +200,10 @@ impl<'j, 'a> Judge<'j, 'a> {
             CfiRow::Claim(claim) => claim,
             CfiRow::Beyond(beyond) => return self.see_beyond(index, facts, beyond),
         };
+        if self.is_as_before(index, claim) {
+            self.rules[index] = self.rules[index - 1];
+            return;
+        }
         let verdict = match judge::row(facts, claim) {
             Ok(frame) => match self.leaves(index, facts) {
                 Ok(()) => {
@@ -215,6 +219,24 @@ impl<'j, 'a> Judge<'j, 'a> {
             }
         };
         self.find(index, Some(facts), verdict);
+    }
+
+    /// Whether the row at `index` is proved because it is before the instruction before,
+    /// which can do nothing but go on and changes nothing that a row speaks of.
+    fn is_as_before(&self, index: usize, claim: &Claim) -> bool {
+        let body = self.body;
+        let is_last = |index| index + 1 == body.len() || body.is_data(index + 1);
+        let Some(before) = index.checked_sub(1).filter(|_| !body.is_leader(index)) else {
+            return false;
+        };
+        // Of an ftrace trampoline's, x9 counts, too.
+        !claim.signal_frame
+            && body.same_row(before, index)
+            && matches!(self.rules[before], Rule::Frame(_))
+            && body.only_goes_on(before)
+            && body.only_goes_on(index)
+            && !is_last(index)
+            && !body.insn(before).step.may_change_frame()
     }
 
     /// An instruction whose row no table can hold. Where that is true, nobody has to
@@ -298,7 +320,9 @@ impl<'j, 'a> Judge<'j, 'a> {
         let mut stays = true;
         body.edges(index, |edge| {
             stays &= match (edge.way, edge.to) {
-                (Way::Call, Place::Outside(to)) => self.prover.is_plain_entry(to),
+                (Way::Call, Place::Outside(_)) => edge
+                    .starting
+                    .is_some_and(|to| self.prover.is_entered_at_start(to)),
                 (Way::AfterCall | Way::AfterTrap, _) => same_row(),
                 _ => !edge.is_exit() || edge.way == Way::Call,
             };

@@ -296,9 +296,14 @@ impl<'a> Prover<'a> {
     }
 
     /// Whether a function starts at `to` that is entered as AAPCS64 says.
-    pub(super) fn is_plain_entry(&self, to: At) -> bool {
+    fn is_plain_entry(&self, to: At) -> bool {
         let number = self.graph.starting_at(to);
         number.is_some_and(|number| self.starts[number])
+    }
+
+    /// Whether the start of a function, by number, is entered as AAPCS64 says.
+    pub(super) fn is_entered_at_start(&self, number: usize) -> bool {
+        self.starts[number]
     }
 
     /// Whether function number `index` of a section starts as AAPCS64 says, and

@@ -806,3 +806,11 @@ fn what_is_not_known_may_do_anything() {
         assert_eq!(Insn::decode(word), Insn::UNKNOWN, "{what}: {word:08x}");
     }
 }
+
+#[test]
+fn the_flow_of_a_word_is_that_of_the_instruction() {
+    // About a million words, of all groups.
+    for word in (0..=u32::MAX).step_by(4099) {
+        assert_eq!(Insn::flow_of(word), Insn::decode(word).flow, "{word:#x}");
+    }
+}
