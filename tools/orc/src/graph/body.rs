@@ -45,7 +45,7 @@ pub struct Edge<'b> {
     /// What is done on the way.
     pub veneer: Option<&'b Veneer>,
     /// The number of the function that starts there, if it leads out of this one.
-    pub starting: Option<usize>,
+    pub starting: Option<u32>,
 }
 
 impl<'b> Edge<'b> {
@@ -153,7 +153,8 @@ impl<'a> Body<'a> {
             insns,
             site_of: vec![PLAIN; count],
             sites: Vec::new(),
-            ways: Vec::new(),
+            // Of four instructions one leads somewhere.
+            ways: Vec::with_capacity(count / 4 + 4),
             opaque_sites: 0,
             leaders: vec![false; count + 1],
             data: vec![false; count],
@@ -247,7 +248,7 @@ impl<'a> Body<'a> {
     fn called(&self, call: &Edge<'_>) -> Option<usize> {
         match call.to {
             Place::Inside(0) => self.graph.starting_at(self.at(0)),
-            _ => call.starting,
+            _ => call.starting.map(|number| number as usize),
         }
     }
 
@@ -318,7 +319,10 @@ impl<'a> Body<'a> {
             false => lead.to.map_or(Place::Elsewhere, |to| self.place_of(to)),
         };
         let starting = match to {
-            Place::Outside(to) if !way.is_next() => self.graph.starting_at(to),
+            Place::Outside(to) if !way.is_next() => {
+                let number = self.graph.starting_at(to);
+                number.and_then(|number| u32::try_from(number).ok())
+            }
             _ => None,
         };
         Edge {

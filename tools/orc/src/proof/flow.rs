@@ -148,9 +148,10 @@ impl<'a> Blocks<'a> {
 
     fn visit(&mut self, start: usize) {
         let body = self.body;
-        let Some(mut facts) = self.state(start).cloned() else {
+        let Some(state) = self.state(start) else {
             return;
         };
+        let mut facts = state.clone();
         let mut index = start;
         loop {
             let next = execute(body, index, &mut facts, &mut |edge, facts| {

@@ -322,7 +322,7 @@ impl<'j, 'a> Judge<'j, 'a> {
             stays &= match (edge.way, edge.to) {
                 (Way::Call, Place::Outside(_)) => edge
                     .starting
-                    .is_some_and(|to| self.prover.is_entered_at_start(to)),
+                    .is_some_and(|to| self.prover.is_entered_at_start(to as usize)),
                 (Way::AfterCall | Way::AfterTrap, _) => same_row(),
                 _ => !edge.is_exit() || edge.way == Way::Call,
             };
