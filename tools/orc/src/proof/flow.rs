@@ -128,20 +128,15 @@ impl<'a> Blocks<'a> {
 
     /// Calls `see` for each instruction that is reached, in order, with the facts
     /// before it.
-    pub fn each(&self, mut see: impl FnMut(usize, &Facts)) {
-        let mut facts = Facts::NONE;
-        let mut is_reached = false;
+    pub fn each(mut self, mut see: impl FnMut(usize, &Facts)) {
+        let mut current = NOT_REACHED;
         for index in 0..self.body.len() {
             if self.body.is_leader(index) {
-                let state = self.state(index);
-                is_reached = state.is_some();
-                if let Some(state) = state {
-                    facts.clone_from(state);
-                }
+                current = self.states[index];
             }
-            if is_reached {
-                see(index, &facts);
-                execute(self.body, index, &mut facts, &mut |_, _| ());
+            if let Some(facts) = self.facts.get_mut(current as usize) {
+                see(index, facts);
+                execute(self.body, index, facts, &mut |_, _| ());
             }
         }
     }
@@ -279,7 +274,7 @@ impl OpenWays {
         self.version += u32::from(changed);
     }
 
-    /// In what state the function is left for a block of its own. One that may be a
+    /// In what state the function is left for a block of its own (A6). One that may be a
     /// tail call is taken for nothing else as long as there is another.
     pub fn state(&self) -> Option<Facts> {
         let entry = || self.may_be_tail_call.then(Facts::entry);
@@ -287,7 +282,7 @@ impl OpenWays {
     }
 }
 
-/// Whether the call or trap at `index` can't have returned: its row changes
+/// Whether the call or trap at `index` can't have returned (A7): its row changes
 /// there to one of another frame, which `facts`, those after it, do not imply.
 ///
 /// Not so where the called function is known to have a way out, or where the frame
