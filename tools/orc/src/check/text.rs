@@ -138,6 +138,29 @@ pub fn sections(out: &mut String, file: &File) {
     }
 }
 
+/// What the proof of a file relies on, by the numbers in [`crate::proof`].
+pub fn assumptions(out: &mut String, file: &File) {
+    let counts = &file.totals.counts;
+    let all = [
+        ("A1", counts.calls, "calls"),
+        ("A2", counts.entries, "entries"),
+        ("A3", counts.stores_elsewhere, "stores elsewhere"),
+        ("A4", counts.stores_in_arrays, "stores in arrays"),
+        ("A5", counts.sp_by_run_time, "moves of SP by run time"),
+        ("A6", counts.entered_by_claim, "blocks entered by claim"),
+        ("A7", counts.no_return, "no-return calls"),
+        ("A7", counts.calls_at_end, "calls at the end"),
+        ("A8", counts.dead_ends, "dead ends"),
+        ("A9", counts.opaque_sites, "opaque sites"),
+        ("A10", counts.veneers, "linker veneers"),
+        ("A11", counts.kept_over_calls, "registers kept over calls"),
+        ("A12", counts.parts, "parts of functions"),
+        ("A13", counts.other_stacks, "moves to another stack"),
+    ];
+    let all = all.map(|(number, count, what)| format!("{number}: {count} {what}"));
+    let _ = writeln!(out, "{}: assumptions: {}", file.file, all.join("; "));
+}
+
 /// The last line.
 pub fn summary(out: &mut String, name: &str, totals: &Totals, known: usize, time: Duration) {
     let found = match (totals.findings, known) {

@@ -25,8 +25,8 @@ use crate::show::printable;
 /// DWARF has them, what the CFI claims, what holds, what the row should have been,
 /// how many instructions are affected, the instructions around them, and a guess at
 /// the cause. The last line counts functions, instructions and assumptions. With -v
-/// there is a line for each section and for each function without CFI; with -q
-/// nothing but errors.
+/// there is a line for each section and for each function without CFI, and one that
+/// counts how often each assumption was relied on; with -q nothing but errors.
 ///
 /// All text is looked at, also of a kernel what gets no table (.init.text, ...).
 ///
@@ -208,6 +208,7 @@ impl Job<'_> {
                 text::bare(&mut out, &file.file, bare);
             }
             text::sections(&mut out, file);
+            text::assumptions(&mut out, file);
         }
         if let Some(flow) = &file.control_flow {
             out.push_str(&flow.text(&file.file, is_verbose));

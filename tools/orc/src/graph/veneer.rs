@@ -3,7 +3,7 @@
 //! What linkers move out of line: an instruction that an erratum forbids where it
 //! stands (843419, 835769) becomes a branch to a copy of it, and a branch back.
 //!
-//! Such a copy is part of the function that it comes from. It is known by the symbol
+//! Such a copy is part of the function that it comes from (A10). It is known by the symbol
 //! that the linker gives it, or by having none: code without a symbol to which a
 //! function branches, and which branches back into it. A symbol of any other name is
 //! one that others may call.

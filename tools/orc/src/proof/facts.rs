@@ -12,6 +12,8 @@
 
 use std::fmt;
 
+use super::assumption::Assumption;
+use super::hit::Hit;
 use super::range::Range;
 use super::slots::Slots;
 use super::value::{Sign, Value};
@@ -47,7 +49,7 @@ impl Facts {
         shadow: false,
     };
 
-    /// At the entry of a function: AAPCS64.
+    /// At the entry of a function: AAPCS64 (A2).
     #[must_use]
     pub const fn entry() -> Self {
         let mut facts = Self::NONE;
@@ -292,7 +294,7 @@ impl Facts {
         let range = self.range(from);
         self.set_range(to, range.plus_shifted(self.range(by), shift, subtract));
         if to == Reg::SP && self.get(to) == Value::Unknown && !subtract {
-            // By an amount that is not known SP moves down, or back up to where it was:
+            // A5: by an amount that is not known SP moves down, or back up to where it was:
             // not up from where it is.
             let most = self
                 .range(by)
@@ -404,10 +406,7 @@ impl Facts {
                 self.sign_with(Reg::X30, Some((Sign::Signed, Sign::Plain)));
             }
             Step::Access(access) => self.access(&access),
-            Step::ZeroBlock(base) => match self.range(base).may_be_stack() {
-                true => self.slots = Slots::NONE,
-                false => self.store(self.get(base), None, Store::Unbounded, &[None; 2]),
-            },
+            Step::ZeroBlock(base) => self.store(self.zeroed(base), &[None; 2]),
             Step::Anything => *self = Self::NONE,
         }
     }
@@ -436,7 +435,7 @@ impl Facts {
         }
     }
 
-    /// A call that returns: see [`Regs::CALL`].
+    /// A call that returns (A1): see [`Regs::CALL`].
     pub fn apply_call(&mut self) {
         self.clobber(Regs::CALL);
         if !matches!(self.registers[18], Value::Shadow(_)) {
@@ -447,21 +446,17 @@ impl Facts {
 
     fn access(&mut self, access: &Access) {
         let base = self.get(access.base);
-        let (offset, moves) = match access.mode {
-            Mode::Offset(offset) => (Some(offset), None),
-            Mode::PreIndex(offset) => (Some(offset), Some(offset)),
-            Mode::PostIndex(offset) => (Some(0), Some(offset)),
-            Mode::PostRegister => (Some(0), None),
-            Mode::Register(index) => (self.index(index), None),
+        let moves = match access.mode {
+            Mode::PreIndex(by) | Mode::PostIndex(by) => Some(by),
+            Mode::Offset(_) | Mode::PostRegister | Mode::Register(_) => None,
         };
-        let address = offset.map(|offset| base.plus(offset));
-        let target = self.target(access.base, offset);
-        let limit = offset.and_then(|offset| i64::from(self.sp_limit).checked_add(offset));
+        let hit = self.hit(access);
         let stored = |reg| (self.get(reg), self.sign(reg));
         let data = access.data.map(|reg| reg.map(stored));
         if access.load {
             let is_frame = matches!(access.base, Reg::SP | Reg::X29)
                 || matches!(self.range(access.base), Range::Stack(_));
+            let address = self.offset(access).map(|offset| base.plus(offset));
             self.load(address.unwrap_or(Value::Unknown), access.data);
             for reg in access.data.into_iter().flatten().filter(|_| !is_frame) {
                 if self.get(reg) == Value::Unknown {
@@ -477,13 +472,71 @@ impl Facts {
             None if access.mode != Mode::PostRegister => {}
             _ => self.set(access.base, Value::Unknown),
         }
-        if access.load || access.store == Store::Nothing {
-            return;
+        self.store(hit, &data);
+    }
+
+    /// How far from its base an access is, if that is known.
+    fn offset(&self, access: &Access) -> Option<i64> {
+        match access.mode {
+            Mode::Offset(offset) | Mode::PreIndex(offset) => Some(offset),
+            Mode::PostIndex(_) | Mode::PostRegister => Some(0),
+            Mode::Register(index) => self.index(index),
         }
+    }
+
+    /// What an access may change of the memory that facts are about.
+    fn hit(&self, access: &Access) -> Hit {
+        if access.load || access.store == Store::Nothing {
+            return Hit::Nothing;
+        }
+        let (base, offset, store) = (self.get(access.base), self.offset(access), access.store);
         match base {
-            Value::Unknown if access.base == Reg::SP => self.store_by_sp(limit, access.store),
-            Value::Unknown | Value::CallerFp => self.store_in(target, access.store),
-            _ => self.store(base, address, access.store, &data),
+            Value::Unknown if access.base == Reg::SP => {
+                let limit = offset.map(|by| i64::from(self.sp_limit).checked_add(by));
+                Hit::by_sp(limit, store)
+            }
+            Value::Unknown | Value::CallerFp => {
+                Hit::within(self.target(access.base, offset), store)
+            }
+            Value::Shadow(_) => Hit::Shadow(offset.map(|offset| base.plus(offset)), store),
+            Value::Cfa(_) => Hit::by_cfa(offset.map(|offset| base.plus(offset)), store),
+            // An address of something else, or a number.
+            _ => Hit::Elsewhere,
+        }
+    }
+
+    /// What `dc zva` may change of it.
+    fn zeroed(&self, base: Reg) -> Hit {
+        match self.get(base) {
+            _ if self.range(base).may_be_stack() => Hit::Anywhere,
+            Value::Shadow(_) => Hit::Shadow(None, Store::Unbounded),
+            _ => Hit::Elsewhere,
+        }
+    }
+
+    /// What a step rests on beyond what the instructions say, if anything.
+    #[must_use]
+    pub(super) fn relies_on(&self, step: &Step) -> Option<Assumption> {
+        match *step {
+            Step::Access(access) => self.hit(&access).relies_on(),
+            Step::ZeroBlock(base) => self.zeroed(base).relies_on(),
+            _ if step.writes().contains(Reg::SP) => self.moves_sp(step),
+            _ => None,
+        }
+    }
+
+    /// What a step that writes SP rests on: that the limit of SP stays.
+    fn moves_sp(&self, step: &Step) -> Option<Assumption> {
+        let is_known = |reg| self.get(reg) != Value::Unknown;
+        match *step {
+            // By a number, whose sum the limit follows; or all is forgotten.
+            Step::Access(_) | Step::Anything | Step::Add { from: Reg::SP, .. } => None,
+            Step::Add { from, .. } | Step::Mask { from, .. } if is_known(from) => None,
+            Step::AddRegister { by, .. } if matches!(self.get(by), Value::Constant(_)) => None,
+            Step::Add { from, .. } if self.range(from) == Range::Loaded => {
+                Some(Assumption::OtherStack)
+            }
+            _ => Some(Assumption::SpByRunTime),
         }
     }
 
@@ -500,32 +553,6 @@ impl Facts {
     fn target(&self, base: Reg, offset: Option<i64>) -> Range {
         let range = self.range(base);
         offset.map_or(range.without_bounds(), |offset| range.plus(offset))
-    }
-
-    /// Stores somewhere in a range of addresses.
-    fn store_in(&mut self, target: Range, store: Store) {
-        let Some(span) = target.span() else {
-            if target == Range::Frame {
-                self.slots = Slots::NONE;
-            }
-            return;
-        };
-        match store {
-            Store::Nothing => {}
-            Store::Unbounded => self.slots = Slots::NONE,
-            Store::Bytes(bytes) => self.slots.forget_hit(span, bytes),
-        }
-    }
-
-    /// Stores through an SP that is not known: not above the CFA plus `limit`.
-    fn store_by_sp(&mut self, limit: Option<i64>, store: Store) {
-        let end = match (limit, store) {
-            // An index into a local array; nothing.
-            (None, Store::Bytes(_)) => return,
-            (Some(limit), Store::Bytes(bytes)) => limit.saturating_add(bytes.into()),
-            _ => i64::MAX,
-        };
-        self.slots.forget_below(end);
     }
 
     /// Loads 8 bytes at `address` into the first register, the next 8 into the second.
@@ -545,24 +572,14 @@ impl Facts {
         }
     }
 
-    /// Stores at `address` (`None`: somewhere around `base`) what `data` says.
-    fn store(
-        &mut self,
-        base: Value,
-        address: Option<Value>,
-        store: Store,
-        data: &[Option<(Value, Sign)>; 2],
-    ) {
-        if let Value::Shadow(_) = base {
-            self.store_shadow(address, store, data);
-            return;
-        }
-        let Value::Cfa(_) = base else {
-            return;
-        };
-        match (store, address) {
-            (Store::Unbounded, _) => self.slots = Slots::NONE,
-            (Store::Bytes(bytes), Some(Value::Cfa(offset))) => {
+    /// Stores what `data` says.
+    fn store(&mut self, hit: Hit, data: &[Option<(Value, Sign)>; 2]) {
+        match hit {
+            Hit::Nothing | Hit::Elsewhere | Hit::Array => {}
+            Hit::Anywhere => self.slots = Slots::NONE,
+            Hit::OneOf(span, bytes) => self.slots.forget_hit(span, bytes),
+            Hit::Below(end) => self.slots.forget_below(end),
+            Hit::At(offset, bytes) => {
                 self.slots.forget(offset, bytes);
                 for (value, at) in data.iter().zip([Some(offset), offset.checked_add(8)]) {
                     if let (Some(value), Some(at)) = (value, at) {
@@ -570,10 +587,7 @@ impl Facts {
                     }
                 }
             }
-            // An index into a local array; nothing.
-            (Store::Bytes(_), None) | (Store::Nothing, _) => {}
-            // The offset does not fit: not an address in this stack.
-            (Store::Bytes(_), Some(_)) => self.slots = Slots::NONE,
+            Hit::Shadow(address, store) => self.store_shadow(address, store, data),
         }
     }
 

@@ -51,22 +51,39 @@ pub struct Counts {
     pub leaf: u64,
     /// Instructions without CFI that get no row.
     pub undescribed: u64,
-    /// Blocks entered with their own claim.
+    /// A1: calls after which the proof goes on, if their callee may return.
+    pub calls: u64,
+    /// A2: places where functions are entered as AAPCS64 says.
+    pub entries: u64,
+    /// A3: stores through pointers that are not made of SP.
+    pub stores_elsewhere: u64,
+    /// A4: stores into local arrays.
+    pub stores_in_arrays: u64,
+    /// A5: moves of SP by an amount that only run time tells.
+    pub sp_by_run_time: u64,
+    /// A6: blocks entered with their own claim.
     pub entered_by_claim: u64,
-    /// Calls and traps taken not to return, because their row does not hold after
+    /// A7: calls and traps taken not to return, because their row does not hold after
     /// them.
     pub no_return: u64,
-    /// Calls and traps at the end of a function taken not to return, because nothing
+    /// A7: calls and traps at the end of a function taken not to return, because nothing
     /// is known of what is called.
     pub calls_at_end: u64,
-    /// Conditional branches at the end of a function taken to be always taken,
+    /// A8: conditional branches at the end of a function taken to be always taken,
     /// because what follows does not expect their state.
     pub dead_ends: u64,
-    /// Patch sites of which only the kernel knows what it writes there.
+    /// A9: patch sites of which only the kernel knows what it writes there.
     pub opaque_sites: u64,
-    /// Calls over which a register keeps what AAPCS64 does not say that it keeps,
+    /// A10: ways through what a linker has put out of line.
+    pub veneers: u64,
+    /// A11: calls over which a register keeps what AAPCS64 does not say that it keeps,
     /// because the CFI says so before and after them.
     pub kept_over_calls: u64,
+    /// A12: functions taken to be entered by branches of their file alone, as their first
+    /// row is not that of an entry.
+    pub parts: u64,
+    /// A13: moves of SP to an address from memory, taken for one of another stack.
+    pub other_stacks: u64,
 }
 
 impl Proof {
@@ -87,6 +104,14 @@ impl Counts {
         self.inexpressible += other.inexpressible;
         self.leaf += other.leaf;
         self.undescribed += other.undescribed;
+        self.calls += other.calls;
+        self.entries += other.entries;
+        self.stores_elsewhere += other.stores_elsewhere;
+        self.stores_in_arrays += other.stores_in_arrays;
+        self.sp_by_run_time += other.sp_by_run_time;
+        self.veneers += other.veneers;
+        self.parts += other.parts;
+        self.other_stacks += other.other_stacks;
         self.entered_by_claim += other.entered_by_claim;
         self.no_return += other.no_return;
         self.calls_at_end += other.calls_at_end;

@@ -18,7 +18,7 @@ use super::points::Point;
 use super::return_only;
 use super::section::{Entrance, Prover};
 use super::value::Value;
-use super::{judge, parked};
+use super::{assumption, judge, parked};
 use crate::a64::insn::{Flow, Reg};
 use crate::graph::{Body, Place, Way};
 
@@ -42,7 +42,10 @@ pub(super) fn analyze(prover: &Prover<'_>, body: &Body<'_>, entrances: &[Entranc
     }
     let flow = Flowed::new(body, entrances);
     let mut judge = Judge::new(prover, body);
+    judge.counts.entries = flow.entries;
+    judge.counts.parts = flow.parts;
     judge.counts.entered_by_claim = flow.entered_by_claim;
+    // A9: what is written there is not looked at.
     judge.counts.opaque_sites = body.opaque_sites as u64;
     flow.blocks.each(|index, facts| judge.see(index, facts));
     judge.finish(&flow.direct)
@@ -79,6 +82,10 @@ struct Flowed<'a> {
     /// Whether direct branches lead to a block from an entrance, by instruction.
     direct: Vec<bool>,
     entered_by_claim: u64,
+    /// How often it is entered as a function: A2.
+    entries: u64,
+    /// Whether its start is taken to be none: A12.
+    parts: u64,
 }
 
 impl<'a> Flowed<'a> {
@@ -90,11 +97,14 @@ impl<'a> Flowed<'a> {
             }
         }
         let start = body.row(0).map_or(Some(Facts::entry()), entry);
-        if let Some(facts) = start.filter(|_| !body.is_continued()) {
+        let start = start.filter(|_| !body.is_continued());
+        let (mut entries, parts) = (u64::from(start.is_some()), u64::from(start.is_none()));
+        if let Some(facts) = start {
             blocks.enter(0, &facts);
         }
         for entry in body.entries().filter_map(|at| body.index(at)) {
             blocks.enter(entry, &Facts::entry());
+            entries += 1;
         }
         blocks.run();
         let direct = (0..body.len())
@@ -105,12 +115,14 @@ impl<'a> Flowed<'a> {
             blocks,
             direct,
             entered_by_claim,
+            entries,
+            parts,
         }
     }
 }
 
 /// The facts at the start of a function whose first row this is; none for a
-/// part of a function that is entered from another part.
+/// part of a function that is entered from another part (A12).
 fn entry(row: &CfiRow) -> Option<Facts> {
     let claim = match row {
         CfiRow::Claim(claim) => claim,
@@ -196,6 +208,7 @@ impl<'j, 'a> Judge<'j, 'a> {
             return;
         };
         self.seen[index] = true;
+        assumption::count(self.body, index, facts, &mut self.counts);
         let claim = match row {
             CfiRow::Claim(claim) => claim,
             CfiRow::Beyond(beyond) => return self.see_beyond(index, facts, beyond),
@@ -271,6 +284,8 @@ impl<'j, 'a> Judge<'j, 'a> {
         let (body, entry) = (self.body, self.return_only);
         let (mut result, mut stays) = (Ok(()), true);
         body.edges(index, |edge| {
+            self.counts.calls += u64::from(edge.way == Way::AfterCall);
+            self.counts.veneers += u64::from(edge.veneer.is_some());
             stays &= entry.is_some_and(|at| return_only::stays(body, at, index, &edge, facts));
             match edge.way {
                 Way::Return(reg) if !facts.is_entry_state(reg) => result = Err(Class::WrongReturn),
@@ -297,6 +312,7 @@ impl<'j, 'a> Judge<'j, 'a> {
             Next::Always if is_last => result = result.and(self.runs_on(index, &after)),
             Next::IfItReturns if is_last => match self.body.goes_on(index) {
                 Some(true) => result = result.and(self.runs_on(index, &after)),
+                // A7
                 _ => self.counts.calls_at_end += 1,
             },
             Next::IfItReturns if !is_last && flow::is_no_return(self.body, index, &after) => {
@@ -333,7 +349,7 @@ impl<'j, 'a> Judge<'j, 'a> {
     /// Whether control may go on over the end of the function, behind the
     /// instruction at `index`.
     ///
-    /// A conditional branch that ends a function is always taken: the compiler
+    /// A8: a conditional branch that ends a function is always taken: the compiler
     /// knows that the other case can't be (`unreachable()` in a `switch`), and has
     /// no code for it. As with a call that does not return, the evidence is that
     /// what follows by chance does not expect this state.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
 //! Blocks that no direct branch, jump label or fixup leads to: the targets of
-//! indirect branches. They are entered with the claim of their own row, which the
+//! indirect branches (A6). They are entered with the claim of their own row, which the
 //! indirect branches must agree with. No jump table is decoded.
 
 use crate::graph::{Body, Place, Way};

@@ -11,6 +11,7 @@ use crate::a64::insn::Reg;
 use crate::graph::{Body, Place, Way};
 use crate::text::Kind;
 
+use super::assumption;
 use super::exits::ways_out;
 use super::facts::Facts;
 use super::finding::{Counts, Proof};
@@ -35,6 +36,7 @@ pub(super) fn analyze(
         escapes: Vec::new(),
         entered: 0,
         return_only: return_only::entry(body),
+        counts: Counts::default(),
     };
     let result = match body.function.kind {
         Kind::Func if !body.is_empty() && !is_out_of_line => leaf.holds(entrances),
@@ -48,7 +50,8 @@ pub(super) fn analyze(
                 leaf: count,
                 entered_by_claim: leaf.entered,
                 opaque_sites: body.opaque_sites as u64,
-                ..Counts::default()
+                entries: 1,
+                ..leaf.counts
             },
         ),
         Err(_) => (
@@ -103,6 +106,7 @@ struct Leaf<'l, 'a> {
     entered: u64,
     /// Where calls of it go, as long as nothing but its returns has been seen to lead out.
     return_only: Option<usize>,
+    counts: Counts,
 }
 
 impl Leaf<'_, '_> {
@@ -132,10 +136,12 @@ impl Leaf<'_, '_> {
         if !facts.is_entry_state(Reg::X30) {
             return Err(NoLeaf::ChangesFrame);
         }
+        assumption::count(self.body, index, facts, &mut self.counts);
         let (mut result, mut stays) = (Ok(()), true);
         let (body, entry) = (self.body, self.return_only);
         body.edges(index, |edge| {
             stays &= entry.is_some_and(|at| return_only::stays(body, at, index, &edge, facts));
+            self.counts.veneers += u64::from(edge.veneer.is_some());
             let why = match edge.way {
                 Way::Call | Way::AfterCall => NoLeaf::Calls,
                 Way::Exit => NoLeaf::ReturnsElsewhere,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What stays in a register over a call, because the CFI says so on both sides of it.
+//! What stays in a register over a call (A11), because the CFI says so on both sides of it.
 //!
 //! LLVM's outliner puts the return address into a register that the function it calls
 //! does not write: `mov x9, x30; bl OUTLINED_FUNCTION_0; mov x30, x9`. No convention

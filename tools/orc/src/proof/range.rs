@@ -224,7 +224,7 @@ impl Range {
         }
     }
 
-    /// The range of SP that a register with this range was moved to.
+    /// The range of SP that a register with this range was moved to (A13).
     pub(super) fn as_sp(self) -> Self {
         match self {
             Self::Loaded => Self::OtherStack,

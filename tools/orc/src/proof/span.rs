@@ -11,7 +11,7 @@ pub const UNBOUNDED_ABOVE: i32 = i32::MAX;
 
 /// No offset is larger than this.
 const LARGEST: i64 = 1 << 30;
-/// An address that may be at more places than this is an index into an array, of which
+/// A4: an address that may be at more places than this is an index into an array, of which
 /// nothing but its bounds is known: a loop that was unrolled.
 const MOST_STEPS: u32 = 3;
 /// More than two places that are closer than this are an array's, too.

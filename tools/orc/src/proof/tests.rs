@@ -6,6 +6,7 @@
 //! table must hold. `words` has one constant for each instruction.
 
 mod assembly;
+mod assumptions;
 mod beyond;
 mod bounds;
 mod compiled;

@@ -16,4 +16,5 @@ mod malformed;
 mod module;
 mod patches;
 mod sancov;
+mod statement;
 mod table;
