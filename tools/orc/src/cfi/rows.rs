@@ -35,11 +35,11 @@ impl Function {
         if entry.cie().return_address_register() != AArch64::X30 {
             return Err("the return address is not x30".into());
         }
-        let malformed = |error: gimli::Error| format!("malformed: {error}");
-        let undefined = Undefined::read(cfi_section, bases, entry).map_err(malformed)?;
-        let mut rows = entry.rows(cfi_section, bases, context).map_err(malformed)?;
+        let broken = |error: gimli::Error| format!("its program can't be followed: {error}");
+        let undefined = Undefined::read(cfi_section, bases, entry).map_err(broken)?;
+        let mut rows = entry.rows(cfi_section, bases, context).map_err(broken)?;
         let mut found: Vec<CfiRow> = Vec::new();
-        while let Some(row) = rows.next_row().map_err(malformed)? {
+        while let Some(row) = rows.next_row().map_err(broken)? {
             let start = self.row_start(row.start_address())?;
             let undefined = undefined.at(row.start_address());
             let row = cfi_row(start, row, undefined, entry.is_signal_trampoline());
