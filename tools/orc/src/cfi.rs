@@ -20,7 +20,7 @@ use gimli::{
 
 use crate::claim::Claims;
 use crate::elf::Image;
-use crate::error::Fault;
+use crate::error::{Cause, Fault};
 
 mod normal;
 mod rows;
@@ -95,11 +95,7 @@ pub fn read(image: &Image<'_>) -> Result<Option<Cfi>, Fault> {
 
 fn check_uncompressed(flags: u64) -> Result<(), Fault> {
     if flags & object::elf::SHF_COMPRESSED.0 != 0 {
-        return Err(Fault::new(
-            DEBUG_FRAME,
-            0,
-            "compressed; decompress it first",
-        ));
+        return Err(Fault::new(DEBUG_FRAME, 0, Cause::Compressed));
     }
     Ok(())
 }
@@ -120,17 +116,17 @@ where
     let mut entries = cfi_section.entries(&bases);
     // gimli tells no offset of a malformed entry; it starts where the last ended.
     let mut at = 0;
-    let fault = |at: u64, what: String| Fault::new(&*section.name, at, what);
-    while let Some(entry) = entries.next().map_err(|e| fault(at, e.to_string()))? {
+    let fault = |at: u64, cause: Cause| Fault::new(&*section.name, at, cause);
+    while let Some(entry) = entries.next().map_err(|e| fault(at, e.into()))? {
         let (start, length, format) = match entry {
             CieOrFde::Cie(cie) => (cie.offset(), cie.entry_len(), cie.encoding().format),
             CieOrFde::Fde(partial) => {
                 let start = partial.offset();
                 let entry = partial
                     .parse(S::cie_from_offset)
-                    .map_err(|e| fault(start as u64, e.to_string()))?;
+                    .map_err(|e| fault(start as u64, e.into()))?;
                 let found = describe(image, cfi_section, &bases, &mut context, &entry)
-                    .map_err(|what| fault(start as u64, what))?;
+                    .map_err(|cause| fault(start as u64, cause))?;
                 match (found, refused.get(&start)) {
                     (Some(found), Some(why)) => cfi.entries.push(Described {
                         claims: Claims::Unsupported(why.clone()),
@@ -146,7 +142,7 @@ where
     }
     let rest = section.data.get(at as usize..).unwrap_or_default();
     if rest.iter().any(|byte| *byte != 0) {
-        return Err(fault(at, "entries after the terminator".into()));
+        return Err(fault(at, Cause::AfterTerminator));
     }
     cfi.bytes += section.data.len() as u64;
     Ok(())
@@ -160,7 +156,7 @@ fn describe<'d, S>(
     bases: &BaseAddresses,
     context: &mut UnwindContext<usize>,
     entry: &Entry<'d>,
-) -> Result<Option<Described>, String>
+) -> Result<Option<Described>, Cause>
 where
     S: UnwindSection<Reader<'d>>,
 {
@@ -170,19 +166,16 @@ where
     }
     let (section, offset) = image
         .text_at(start)
-        .ok_or_else(|| format!("describes {start:#x}, which is not text"))?;
+        .ok_or(Cause::DescribesNoText { address: start })?;
     let size = image.sections[section].data.len() as u64;
     let end = offset
         .checked_add(entry.len())
         .filter(|end| *end <= size)
-        .ok_or_else(|| {
-            format!(
-                "describes text past the end of {}",
-                image.sections[section].name
-            )
+        .ok_or_else(|| Cause::DescribesPastEnd {
+            section: image.sections[section].name.to_string(),
         })?;
     if offset % 4 != 0 || end % 4 != 0 {
-        return Err(format!("describes part of an instruction at {start:#x}"));
+        return Err(Cause::DescribesPart { address: start });
     }
     let function = Function {
         address: start,

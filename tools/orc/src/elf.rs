@@ -12,7 +12,7 @@ use std::borrow::Cow;
 
 use object::elf;
 
-use crate::error::Fault;
+use crate::error::{Cause, Fault};
 
 pub mod load;
 mod parse;
@@ -140,11 +140,7 @@ impl<'d> Image<'d> {
         for table in self.sections.iter() {
             let applies = table.info as usize == section && self.relocatable;
             if applies && table.kind == elf::SHT_REL.0 {
-                return Err(Fault::new(
-                    &*table.name,
-                    0,
-                    "relocations without addend are not of this machine",
-                ));
+                return Err(Fault::new(&*table.name, 0, Cause::WithoutAddend));
             }
             if !applies || table.kind != elf::SHT_RELA.0 {
                 continue;
@@ -154,18 +150,22 @@ impl<'d> Image<'d> {
                 return Err(Fault::new(
                     &*table.name,
                     whole as u64,
-                    "truncated relocation",
+                    Cause::TruncatedRelocation,
                 ));
             }
             for (at, entry) in table.data.chunks_exact(RELA_BYTES).enumerate() {
                 let relocation = relocation(entry);
                 let at = (at * RELA_BYTES) as u64;
                 if relocation.offset >= target.data.len() as u64 {
-                    let what = format!("relocation of {} outside the section", target.name);
-                    return Err(Fault::new(&*table.name, at, what));
+                    let target = target.name.to_string();
+                    return Err(Fault::new(
+                        &*table.name,
+                        at,
+                        Cause::RelocationOutside { target },
+                    ));
                 }
                 if relocation.symbol >= self.symbols.len() {
-                    return Err(Fault::new(&*table.name, at, "relocation without a symbol"));
+                    return Err(Fault::new(&*table.name, at, Cause::RelocationWithoutSymbol));
                 }
                 found.push(relocation);
             }
@@ -189,7 +189,7 @@ impl<'d> Image<'d> {
         }
         let mut bytes = target.data.to_vec();
         for relocation in relocations {
-            let fault = |what: &str| Fault::new(&*target.name, relocation.offset, what);
+            let fault = |cause| Fault::new(&*target.name, relocation.offset, cause);
             let symbol = self.symbols[relocation.symbol].address;
             let value = symbol.wrapping_add_signed(relocation.addend);
             let place = target.address.wrapping_add(relocation.offset);
@@ -201,17 +201,16 @@ impl<'d> Image<'d> {
                 // What is not there can't be reached from anywhere: the sum is 0.
                 elf::R_AARCH64_PREL32 => {
                     let distance = value.wrapping_sub(place);
-                    i32::try_from(distance as i64)
-                        .map_err(|_| fault("relocation does not fit 32 bits"))?;
+                    i32::try_from(distance as i64).map_err(|_| fault(Cause::RelocationTooFar))?;
                     (distance, 4)
                 }
-                _ => return Err(fault("relocation of a type that has no place here")),
+                _ => return Err(fault(Cause::RelocationType)),
             };
             let at = relocation.offset as usize;
             bytes
                 .get_mut(at..)
                 .and_then(|rest| rest.get_mut(..width))
-                .ok_or_else(|| fault("relocation past the end"))?
+                .ok_or_else(|| fault(Cause::RelocationPastEnd))?
                 .copy_from_slice(&value.to_le_bytes()[..width]);
         }
         Ok(Cow::Owned(bytes))

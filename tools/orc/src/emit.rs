@@ -7,7 +7,7 @@ use object::write::{Object, SectionId};
 use object::{Architecture, BinaryFormat, Endianness, SectionKind};
 
 use crate::elf::Image;
-use crate::error::Fault;
+use crate::error::{Cause, Fault};
 use crate::input::{table_section, BuildId, TABLE_SECTION};
 use crate::rewrite::{self, NewSection};
 
@@ -43,7 +43,7 @@ pub fn object(table: &[u8]) -> Result<Vec<u8>, String> {
 pub fn linked_table<'i>(image: &'i Image<'_>) -> Result<(usize, &'i [u8]), Fault> {
     let section = image
         .section(TABLE_SECTION)
-        .ok_or_else(|| Fault::new(TABLE_SECTION, 0, "no such section to fill"))?;
+        .ok_or_else(|| Fault::new(TABLE_SECTION, 0, Cause::NothingToFill))?;
     Ok((section.offset as usize, section.data))
 }
 
@@ -91,7 +91,7 @@ pub fn module(image: &Image<'_>, tables: &[ModuleTable], keep_cfi: bool) -> Resu
     let mut names = Vec::with_capacity(tables.len());
     for table in tables {
         let text = image.sections.get(table.text);
-        let text = text.ok_or_else(|| Fault::new(TABLE_SECTION, 0, "is about no section"))?;
+        let text = text.ok_or_else(|| Fault::new(TABLE_SECTION, 0, Cause::AboutNoSection))?;
         names.push(table_section(true, &text.name));
     }
     let added: Vec<NewSection<'_>> = tables

@@ -9,7 +9,7 @@
 //! (`arch/arm64/include/asm/kvm_asm.h`) has the two places alone.
 
 use crate::elf::Image;
-use crate::error::Fault;
+use crate::error::{Cause, Fault};
 use crate::patches::Table;
 use crate::text::{Fixup, Target};
 
@@ -70,8 +70,8 @@ fn kvm_entry(table: &Table<'_, '_>, at: usize) -> Result<Option<Site>, Fault> {
 }
 
 fn site(table: &Table<'_, '_>, at: usize, written: u32) -> Result<Site, Fault> {
-    let (section, offset) = table.text(at, "faulting instruction is not text")?;
-    let (to_section, to) = table.text(at + 4, "fixup is not text")?;
+    let (section, offset) = table.text(at, Cause::FaultNotText)?;
+    let (to_section, to) = table.text(at + 4, Cause::FixupNotText)?;
     let target = match to_section == section {
         true => Target::Local(to),
         false => Target::Section {

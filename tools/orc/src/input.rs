@@ -9,7 +9,7 @@ use object::elf;
 
 use crate::cfi::{self, Cfi};
 use crate::elf::{Image, Section};
-use crate::error::Fault;
+use crate::error::{Cause, Fault};
 use crate::text::{TextSection, Trap};
 use crate::{fixups, functions, immediates, patches, traps};
 
@@ -121,11 +121,7 @@ impl<'d> Input<'d> {
 
     fn require_cfi(self) -> Result<Self, Fault> {
         match (&self.cfi, self.texts.first()) {
-            (None, Some(text)) => Err(Fault::new(
-                &text.text.name,
-                0,
-                "no CFI describes it: no .eh_frame and no .debug_frame",
-            )),
+            (None, Some(text)) => Err(Fault::new(&text.text.name, 0, Cause::NoCfi)),
             _ => Ok(self),
         }
     }
@@ -140,12 +136,12 @@ impl<'d> Input<'d> {
         for section in notes.filter(|s| s.kind == elf::SHT_NOTE.0) {
             if let Some((at, id)) = build_id(section.data) {
                 return id.try_into().map_err(|_| {
-                    let what = format!("build-id of {} bytes instead of 20", id.len());
-                    Fault::new(&*section.name, at as u64, what)
+                    let bytes = id.len();
+                    Fault::new(&*section.name, at as u64, Cause::BuildIdBytes { bytes })
                 });
             }
         }
-        Err(Fault::new(".note.gnu.build-id", 0, "no build-id"))
+        Err(Fault::new(".note.gnu.build-id", 0, Cause::NoBuildId))
     }
 }
 
@@ -223,12 +219,11 @@ impl Tables {
 fn check_size(text: &TextSection) -> Result<(), Fault> {
     let size = text.bytes.len();
     if size % 4 != 0 {
-        let what = "ends inside an instruction";
         let last = size as u64 / 4 * 4;
-        return Err(Fault::new(&text.name, last, what));
+        return Err(Fault::new(&text.name, last, Cause::EndsInsideInstruction));
     }
     if u32::try_from(size).is_err() {
-        return Err(Fault::new(&text.name, 0, "4 GiB of text or more"));
+        return Err(Fault::new(&text.name, 0, Cause::TooLarge));
     }
     Ok(())
 }
@@ -237,9 +232,8 @@ fn check_size(text: &TextSection) -> Result<(), Fault> {
 fn check_start(image: &Image<'_>) -> Result<(), Fault> {
     let text = image.section(".text").filter(|_| !image.relocatable);
     match text.zip(image.symbol_address("_stext")) {
-        Some((text, start)) if start != text.address => {
-            let what = format!("_stext is at {start:#x}, not at the start");
-            Err(Fault::new(".text", 0, what))
+        Some((text, address)) if address != text.address => {
+            Err(Fault::new(".text", 0, Cause::StextElsewhere { address }))
         }
         _ => Ok(()),
     }

@@ -14,7 +14,7 @@ use object::elf;
 
 use crate::a64::{branch, NOP};
 use crate::elf::{Image, Section};
-use crate::error::Fault;
+use crate::error::{Cause, Fault};
 use crate::text::{Patch, Target};
 
 /// `ARM64_CB_BIT` of `alt_instr::cpucap`: `alt_offset` is a callback.
@@ -189,7 +189,7 @@ impl<'i, 'd> Table<'i, 'd> {
     ) -> Result<(), Fault> {
         let whole = self.range.len() / size * size;
         if whole != self.range.len() {
-            return Err(self.fault(self.range.start + whole, "truncated entry"));
+            return Err(self.fault(self.range.start + whole, Cause::TruncatedEntry));
         }
         for at in self.range.clone().step_by(size) {
             sites.extend(read(at)?);
@@ -197,8 +197,8 @@ impl<'i, 'd> Table<'i, 'd> {
         Ok(())
     }
 
-    pub(crate) fn fault(&self, at: usize, what: &str) -> Fault {
-        Fault::new(&*self.image.sections[self.index].name, at as u64, what)
+    pub(crate) fn fault(&self, at: usize, cause: Cause) -> Fault {
+        Fault::new(&*self.image.sections[self.index].name, at as u64, cause)
     }
 
     /// The 16 bits at this offset.
@@ -208,9 +208,9 @@ impl<'i, 'd> Table<'i, 'd> {
 
     /// The section of text, and the offset in it, that the 32-bit distance at this
     /// offset points to.
-    pub(crate) fn text(&self, at: usize, what: &str) -> Result<(usize, u64), Fault> {
+    pub(crate) fn text(&self, at: usize, cause: Cause) -> Result<(usize, u64), Fault> {
         let text = self.image.text_at(self.pointee(at));
-        text.ok_or_else(|| self.fault(at, what))
+        text.ok_or_else(|| self.fault(at, cause))
     }
 
     /// The address that the 32-bit distance at this offset points to.
@@ -235,11 +235,11 @@ impl<'i, 'd> Table<'i, 'd> {
         let mut source = None;
         let (replacement, targets) = if capability & CALLBACK == 0 {
             if alt_len != len {
-                return Err(self.fault(at, "replacement of another length"));
+                return Err(self.fault(at, Cause::ReplacementLength));
             }
             let address = self.pointee(at + 4);
             let from = self.image.text_at(address);
-            let (other, from) = from.ok_or_else(|| self.fault(at, "replacement is not text"))?;
+            let (other, from) = from.ok_or_else(|| self.fault(at, Cause::ReplacementNotText))?;
             let from = source.insert(Source {
                 section: other,
                 offset: from,
@@ -266,7 +266,7 @@ impl<'i, 'd> Table<'i, 'd> {
         let Some((section, offset)) = self.site(at, 4)? else {
             return Ok(None);
         };
-        let (target_section, target) = self.text(at + 4, "target is not text")?;
+        let (target_section, target) = self.text(at + 4, Cause::TargetNotText)?;
         let text = &self.image.sections[section];
         let is_nop = word(text.data, offset) == Some(NOP);
         let mut targets = Vec::new();
@@ -302,12 +302,12 @@ impl<'i, 'd> Table<'i, 'd> {
         let Some((section, offset)) = self.image.text_at(address) else {
             return match self.image.is_loaded(address) {
                 true => Ok(None),
-                false => Err(self.fault(at, "site is not text")),
+                false => Err(self.fault(at, Cause::SiteNotText)),
             };
         };
         let size = self.image.sections[section].data.len() as u64;
         if offset % 4 != 0 || len % 4 != 0 || offset + len > size {
-            return Err(self.fault(at, "site is not whole instructions"));
+            return Err(self.fault(at, Cause::SiteNotWhole));
         }
         Ok(Some((section, offset)))
     }
@@ -334,7 +334,8 @@ impl<'i, 'd> Table<'i, 'd> {
         for distance in (0..source.len).step_by(4) {
             let from = source.offset + distance;
             let place = site.1 + distance;
-            let old = word(text.data, from).ok_or_else(|| self.fault(at, "replacement cut off"))?;
+            let old =
+                word(text.data, from).ok_or_else(|| self.fault(at, Cause::ReplacementCutOff))?;
             let unmoved = branch::distance(old).map(|by| from.wrapping_add_signed(by));
             let outside = unmoved.filter(|to| !source.holds(*to));
             let in_object = outside.filter(|_| self.image.relocatable && source.section != site.0);

@@ -10,7 +10,7 @@
 use object::elf;
 
 use crate::elf::Image;
-use crate::error::Fault;
+use crate::error::{Cause, Fault};
 
 mod numbers;
 
@@ -65,7 +65,7 @@ pub fn rewrite(
         names_added.extend(section.name.as_bytes());
         names_added.push(0);
         let about = numbers.section(section.about);
-        let fault = || Fault::new(section.name, 0, "is about a section to drop");
+        let fault = || Fault::new(section.name, 0, Cause::AboutDropped);
         out.add(name, section, about.ok_or_else(fault)?);
     }
     Ok(out.finish(&names_added))
@@ -73,25 +73,25 @@ pub fn rewrite(
 
 /// What a module never has, and this does not renumber.
 fn check(image: &Image<'_>) -> Result<(), Fault> {
-    let fault = |offset, what: &str| Err(Fault::new("ELF header", offset, what));
+    let fault = |offset, cause| Err(Fault::new("ELF header", offset, cause));
     if !image.relocatable {
-        return fault(16, "not a relocatable object");
+        return fault(16, Cause::NotRelocatable);
     }
     if image.sections.len() + 64 >= usize::from(elf::SHN_LORESERVE) {
-        return fault(60, "too many sections to rewrite");
+        return fault(60, Cause::TooManySections);
     }
     if word16(image.data, 56) != 0 {
-        return fault(56, "a relocatable object with segments");
+        return fault(56, Cause::WithSegments);
     }
     let symbol_bytes = image.symbols.len() * SYMBOL_BYTES;
     for section in &image.sections {
         if section.kind == elf::SHT_SYMTAB.0 && section.data.len() != symbol_bytes {
-            let what = "a second symbol table, or part of a symbol";
-            return Err(Fault::new(&*section.name, 0, what));
+            let cause = Cause::SecondSymbolTable;
+            return Err(Fault::new(&*section.name, 0, cause));
         }
         if section.kind == elf::SHT_SYMTAB_SHNDX.0 {
-            let what = "extended section numbers are not rewritten";
-            return Err(Fault::new(&*section.name, 0, what));
+            let cause = Cause::ExtendedNumbers;
+            return Err(Fault::new(&*section.name, 0, cause));
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use orc::format::Header;
 use orc::table::Table;
 
 use crate::elf::{Image, Section};
-use crate::error::Fault;
+use crate::error::{Cause, Fault};
 use crate::generate;
 use crate::input::{table_section, Input, Text, TABLE_SECTION};
 use crate::table::{self, Rows};
@@ -52,10 +52,11 @@ pub fn of<'i>(input: &'i Input<'_>) -> Result<Vec<Described<'i>>, Fault> {
 
 /// The table with these rows.
 fn made(text: &Text, rows: Rows) -> Result<Described<'_>, Fault> {
-    let fault = |what: String| Fault::new(&text.text.name, 0, what);
-    let bytes = table::write(&rows, &[0; 20]).map_err(|e| fault(e.to_string()))?;
+    let fault = |cause| Fault::new(&text.text.name, 0, cause);
+    let bytes =
+        table::write(&rows, &[0; 20]).map_err(|e| fault(Cause::Unwritable(e.to_string())))?;
     let header = table::words(&bytes).and_then(|words| Header::decode(&words).ok());
-    let header = header.ok_or_else(|| fault("unreadable table".into()))?;
+    let header = header.ok_or_else(|| fault(Cause::UnreadableTable))?;
     Ok(Described {
         text,
         rules: header.rules,
@@ -68,7 +69,7 @@ fn made(text: &Text, rows: Rows) -> Result<Described<'_>, Fault> {
 /// A text section without table and without CFI.
 #[must_use]
 pub fn undescribed(text: &Text) -> Fault {
-    Fault::new(&text.text.name, 0, "neither a table nor CFI describes it")
+    Fault::new(&text.text.name, 0, Cause::NeitherTableNorCfi)
 }
 
 /// The table that the file carries for a text section, if it carries one.
@@ -82,14 +83,15 @@ pub fn carried<'i>(input: &'i Input<'_>, text: &'i Text) -> Result<Option<Descri
         return Ok(None);
     };
     let bytes = section.data;
-    let fault = |what: &str| Fault::new(&name, 0, what);
+    let fault = |cause| Fault::new(&name, 0, cause);
     // Whether it is of this build is the kernel's question; here it is read. Before
     // `gen --fill` it has no build-id.
-    let words = table::words(bytes).ok_or_else(|| fault("not a table"))?;
-    let header = Header::decode(&words).map_err(|_| fault("not a table"))?;
-    let table = Table::new(&words, &header.build_id).map_err(|e| fault(e.name()))?;
+    let words = table::words(bytes).ok_or_else(|| fault(Cause::NotATable))?;
+    let header = Header::decode(&words).map_err(|_| fault(Cause::NotATable))?;
+    let table =
+        Table::new(&words, &header.build_id).map_err(|e| fault(Cause::BadTable(e.name())))?;
     if u64::from(header.text_bytes) != text.text.bytes.len() as u64 {
-        return Err(fault("describes text of another size"));
+        return Err(fault(Cause::TextOfAnotherSize));
     }
     Ok(Some(Described {
         text,
@@ -119,7 +121,7 @@ fn table_of<'i, 'd>(
             && section.link as usize == text.section
     });
     match (tables.next(), tables.next()) {
-        (_, Some(_)) => Err(Fault::new(name, 0, "a second table for one text section")),
+        (_, Some(_)) => Err(Fault::new(name, 0, Cause::SecondTable)),
         (table, None) => Ok(table),
     }
 }

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::elf::Image;
-use crate::error::Fault;
+use crate::error::{Cause, Fault};
 use crate::patches::Table;
 use crate::text::Trap;
 
@@ -45,7 +45,7 @@ fn entries(
 ) -> Option<Vec<((usize, u64), Trap)>> {
     let mut found = Vec::new();
     let entry = |at| {
-        let (section, offset) = table.text(at, "not text")?;
+        let (section, offset) = table.text(at, Cause::NotText)?;
         let text = image.sections[section].data;
         let word = text.get(offset as usize..).and_then(<[u8]>::first_chunk);
         let is_brk = word.is_some_and(|word| u32::from_le_bytes(*word) & !0x1f_ffe0 == 0xd420_0000);
@@ -55,7 +55,7 @@ fn entries(
         };
         match is_brk {
             true => Ok(Some(((section, offset), trap))),
-            false => Err(table.fault(at, "not a brk")),
+            false => Err(table.fault(at, Cause::NotBrk)),
         }
     };
     table.each(size, entry, &mut found).ok()?;

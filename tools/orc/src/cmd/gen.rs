@@ -9,7 +9,7 @@ use clap::Args;
 use super::Outcome;
 use crate::elf::load::{is_no_dwarf, load};
 use crate::emit::{self, ModuleTable};
-use crate::error::{Error, Fault};
+use crate::error::{Cause, Error, Fault};
 use crate::generate::Proved;
 use crate::input::{BuildId, Input};
 use crate::output;
@@ -133,7 +133,7 @@ impl Job<'_> {
         }
         let rows = self.rows(input).into_iter().next();
         let rows =
-            rows.ok_or_else(|| Fault::new(".text", 0, "no such section").in_file(self.file))?;
+            rows.ok_or_else(|| Fault::new(".text", 0, Cause::NoSuchSection).in_file(self.file))?;
         self.table(".text", &rows, build_id)
     }
 
@@ -149,8 +149,9 @@ impl Job<'_> {
     }
 
     fn table(&self, name: &str, rows: &Rows, build_id: &BuildId) -> Result<Vec<u8>, Error> {
-        let table = table::write(rows, build_id)
-            .map_err(|e| Fault::new(name, 0, e.to_string()).in_file(self.file))?;
+        let table = table::write(rows, build_id).map_err(|e| {
+            Fault::new(name, 0, Cause::Unwritable(e.to_string())).in_file(self.file)
+        })?;
         if self.verbosity.summary() {
             let file = self.file.display();
             let (text, rows, bytes) = (rows.text_bytes, rows.rows.len(), table.len());

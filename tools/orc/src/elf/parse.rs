@@ -8,7 +8,7 @@ use object::read::elf::{FileHeader as _, SectionHeader as _, Sym as _};
 use object::LittleEndian as Le;
 
 use super::{Image, Section, Symbol};
-use crate::error::Fault;
+use crate::error::{Cause, Fault};
 
 /// Where the first section of a relocatable file is laid out.
 const FIRST_ADDRESS: u64 = 0x1_0000;
@@ -43,52 +43,47 @@ impl<'d> Image<'d> {
 const HEADER: &str = "ELF header";
 
 fn header(data: &[u8]) -> Result<&FileHeader64<Le>, Fault> {
-    let fault = |offset, what: &str| Fault::new(HEADER, offset, what);
+    let fault = |offset, cause| Fault::new(HEADER, offset, cause);
     if data.get(..4) != Some(&elf::ELFMAG) {
-        return Err(fault(0, "not an ELF file"));
+        return Err(fault(0, Cause::NotElf));
     }
     match data.get(4..6) {
-        Some([class, _]) if *class != elf::ELFCLASS64.0 => return Err(fault(4, "not 64-bit")),
+        Some([class, _]) if *class != elf::ELFCLASS64.0 => return Err(fault(4, Cause::Not64Bit)),
         Some([_, order]) if *order != elf::ELFDATA2LSB.0 => {
-            return Err(fault(5, "not little-endian"))
+            return Err(fault(5, Cause::NotLittleEndian))
         }
         Some(_) => {}
-        None => return Err(fault(4, "truncated")),
+        None => return Err(fault(4, Cause::Truncated)),
     }
-    let header =
-        FileHeader64::<Le>::parse(data).map_err(|_| fault(0, "truncated or of another version"))?;
+    let header = FileHeader64::<Le>::parse(data).map_err(|_| fault(0, Cause::BadHeader))?;
     if header.e_machine.get(Le) != elf::EM_AARCH64 {
-        return Err(fault(18, "not for AArch64"));
+        return Err(fault(18, Cause::NotAarch64));
     }
     match header.e_type.get(Le) {
         elf::ET_REL | elf::ET_EXEC | elf::ET_DYN => Ok(header),
-        _ => Err(fault(16, "neither a kernel nor a relocatable object")),
+        _ => Err(fault(16, Cause::NotLinkable)),
     }
 }
 
 fn sections<'d>(header: &FileHeader64<Le>, data: &'d [u8]) -> Result<Vec<Section<'d>>, Fault> {
     let table_at = header.e_shoff.get(Le);
-    let bad_table = |e: object::read::Error| Fault::new("section table", 0, e.to_string());
+    let bad_table = |e: object::read::Error| Fault::new("section table", 0, e);
     let table = header.sections(Le, data).map_err(bad_table)?;
     if table.is_empty() {
-        return Err(Fault::new(HEADER, 40, "no section table"));
+        return Err(Fault::new(HEADER, 40, Cause::NoSectionTable));
     }
     let mut sections = Vec::with_capacity(table.len());
     for (index, raw) in table.enumerate() {
         let at = table_at.saturating_add(index.0 as u64 * 64);
         let name = table
             .section_name(Le, raw)
-            .map_err(|e| Fault::new("section table", at - table_at, e.to_string()))?;
+            .map_err(|e| Fault::new("section table", at - table_at, e))?;
         let name = String::from_utf8_lossy(name);
         let bytes = match raw.sh_type.get(Le) {
             elf::SHT_NULL => &[][..],
             _ => raw.data(Le, data).map_err(|_| {
                 let offset = raw.sh_offset.get(Le);
-                Fault::new(
-                    &*name,
-                    0,
-                    format!("file offset {offset:#x}: past the end of the file"),
-                )
+                Fault::new(&*name, 0, Cause::PastEndOfFile { offset })
             })?,
         };
         sections.push(Section {
@@ -114,7 +109,7 @@ fn check_overlap(header: &FileHeader64<Le>, sections: &[Section<'_>]) -> Result<
     check_sorted(&in_file, "in the file")?;
     if let Some((_, first)) = in_file.first() {
         if first.offset < u64::from(header.e_ehsize.get(Le)) {
-            return Err(Fault::new(&*first.name, 0, "overlaps the ELF header"));
+            return Err(Fault::new(&*first.name, 0, Cause::OverlapsHeader));
         }
     }
     if header.e_type.get(Le) == elf::ET_REL {
@@ -128,16 +123,19 @@ fn check_overlap(header: &FileHeader64<Le>, sections: &[Section<'_>]) -> Result<
     check_sorted(&in_memory, "in memory")
 }
 
-fn check_sorted(sections: &[(u64, &Section<'_>)], place: &str) -> Result<(), Fault> {
+fn check_sorted(sections: &[(u64, &Section<'_>)], place: &'static str) -> Result<(), Fault> {
     let mut before: Option<(u64, &str)> = None;
     for (start, section) in sections {
-        let fault = |what: String| Fault::new(&*section.name, 0, what);
+        let fault = |cause| Fault::new(&*section.name, 0, cause);
         let size = section.data.len() as u64;
         let end = start
             .checked_add(size)
-            .ok_or_else(|| fault("wraps around the end of the address space".into()))?;
+            .ok_or_else(|| fault(Cause::WrapsAround))?;
         if let Some((_, name)) = before.filter(|(end, _)| end > start) {
-            return Err(fault(format!("overlaps {name} {place}")));
+            return Err(fault(Cause::Overlaps {
+                name: name.into(),
+                place,
+            }));
         }
         before = Some((end, &section.name));
     }
@@ -160,14 +158,13 @@ fn symbols<'d>(
     data: &'d [u8],
     sections: &[Section<'d>],
 ) -> Result<Vec<Symbol<'d>>, Fault> {
-    let bad = |e: object::read::Error| Fault::new(".symtab", 0, e.to_string());
+    let bad = |e: object::read::Error| Fault::new(".symtab", 0, e);
     let table = header.sections(Le, data).map_err(bad)?;
     let table = table.symbols(Le, data, elf::SHT_SYMTAB).map_err(bad)?;
     let relocatable = header.e_type.get(Le) == elf::ET_REL;
     let mut symbols = Vec::with_capacity(table.len());
     for (index, raw) in table.enumerate() {
-        let fault =
-            |e: object::read::Error| Fault::new(".symtab", index.0 as u64 * 24, e.to_string());
+        let fault = |e: object::read::Error| Fault::new(".symtab", index.0 as u64 * 24, e);
         let name = String::from_utf8_lossy(table.symbol_name(Le, raw).map_err(fault)?);
         let section = table.symbol_section(Le, raw, index).map_err(fault)?;
         let section = section.map(|s| s.0);
@@ -175,7 +172,7 @@ fn symbols<'d>(
             Some(number) if relocatable => sections
                 .get(number)
                 .map(|s| s.address)
-                .ok_or_else(|| Fault::new(".symtab", index.0 as u64 * 24, "no such section"))?,
+                .ok_or_else(|| Fault::new(".symtab", index.0 as u64 * 24, Cause::NoSuchSection))?,
             _ => 0,
         };
         let defined = section.is_some() || raw.is_absolute(Le);

@@ -6,7 +6,7 @@
 use object::elf;
 
 use crate::elf::Image;
-use crate::error::Fault;
+use crate::error::{Cause, Fault};
 
 use super::{put, word32, RELA_BYTES, SYMBOL_BYTES};
 
@@ -41,8 +41,9 @@ impl Numbers {
         for (index, symbol) in image.symbols.iter().enumerate() {
             let stays = symbol.section.is_none_or(|s| sections[s].is_some());
             if !stays && symbol.binding != elf::STB_LOCAL.0 {
-                let what = format!("global symbol {} in a section to drop", symbol.name);
-                return Err(Fault::new(".symtab", (index * SYMBOL_BYTES) as u64, what));
+                let name = symbol.name.to_string();
+                let at = (index * SYMBOL_BYTES) as u64;
+                return Err(Fault::new(".symtab", at, Cause::GlobalDropped { name }));
             }
             symbols.push(stays.then_some(next));
             next += u32::from(stays);
@@ -65,7 +66,7 @@ impl Numbers {
             0 => Ok(0),
             old => self
                 .section(old as usize)
-                .ok_or_else(|| Fault::new(&*section.name, 0, "refers to a section to drop")),
+                .ok_or_else(|| Fault::new(&*section.name, 0, Cause::RefersToDropped)),
         };
         let link = renumber(section.link)?;
         let info = match elf::SectionType(section.kind) {
@@ -76,7 +77,7 @@ impl Numbers {
                 symbol
                     .copied()
                     .flatten()
-                    .ok_or_else(|| Fault::new(&*section.name, 0, "named by a symbol to drop"))?
+                    .ok_or_else(|| Fault::new(&*section.name, 0, Cause::NamedByDropped))?
             }
             // The number of local symbols.
             elf::SHT_SYMTAB => {
@@ -99,7 +100,7 @@ impl Numbers {
             elf::SHT_SYMTAB => Ok(self.renumbered_symbols(image, section.data)),
             elf::SHT_RELA => self.renumbered_relocations(&section.name, section.data),
             elf::SHT_GROUP => Ok(self.renumbered_group(section.data)),
-            elf::SHT_REL => Err(Fault::new(&*section.name, 0, "relocations without addend")),
+            elf::SHT_REL => Err(Fault::new(&*section.name, 0, Cause::RelNotRewritten)),
             _ => Ok(section.data.to_vec()),
         }
     }
@@ -139,7 +140,7 @@ impl Numbers {
             let symbol = word32(entry, 12) as usize;
             let number = self.symbols.get(symbol).copied().flatten().ok_or_else(|| {
                 let at = (at * RELA_BYTES) as u64;
-                Fault::new(name, at, "relocation against a section to drop")
+                Fault::new(name, at, Cause::AgainstDropped)
             })?;
             put(&mut kept, at * RELA_BYTES + 12, &number.to_le_bytes());
         }

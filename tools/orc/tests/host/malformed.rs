@@ -5,6 +5,7 @@
 use orctool::check::baseline::Baseline;
 use orctool::check::{detail, report, File};
 use orctool::emit;
+use orctool::error::Cause;
 use orctool::explain;
 use orctool::input::Input;
 use orctool::stat::Stat;
@@ -152,4 +153,20 @@ fn no_two_wrong_bytes_panic() {
             }
         }
     });
+}
+
+/// What is wrong is a value, and is said as one line with section and offset.
+#[test]
+fn a_fault_has_a_place_and_a_cause() {
+    let fault = Input::read(b"MZ").map(|_| ()).unwrap_err();
+    assert_eq!((&*fault.section, fault.offset), ("ELF header", 0));
+    assert_eq!(fault.cause, Cause::NotElf);
+    assert_eq!(fault.to_string(), "ELF header+0x0: not an ELF file");
+    let mut elf = crate::assemble::kernel(None);
+    let end = elf.sections[1].data.len() as u64;
+    elf.sections[1].data.extend([0; 2]);
+    let file = elf.build();
+    let fault = Input::read(&file).map(|_| ()).unwrap_err();
+    assert_eq!((&*fault.section, fault.offset), (".text", end));
+    assert_eq!(fault.cause, Cause::EndsInsideInstruction);
 }
