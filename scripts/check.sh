@@ -50,10 +50,11 @@ check_shell() { # selftests source the kernel's files, which stand elsewhere
 host_crates() {
 	local name dir cargo
 	cargo=$(find_cargo)
-	for name in orc orctool fuzz; do
+	for name in orc orctool klp-why fuzz; do
 		case $name in
 		orc) dir=$TOP/rust/orc ;;
 		orctool) dir=$TOP/tools/orc ;;
+		klp-why) dir=$TOP/tools/livepatch/klp-why ;;
 		fuzz) dir=$TOP/tools/fuzz ;;
 		esac
 		check "$name: rustfmt" "fmt-$name" \

@@ -18,6 +18,7 @@ bash "$TOP/scripts/setup.sh"
 results_begin
 cargo_tests orc "$TOP/rust/orc"
 cargo_tests orctool "$TOP/tools/orc"
+cargo_tests klp-why "$TOP/tools/livepatch/klp-why"
 fuzz_sample
 bash "$TOP/scripts/kernel.sh"
 kernel_make_args
