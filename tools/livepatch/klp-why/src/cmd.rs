@@ -297,7 +297,7 @@ fn nudge(roots: &Roots) -> Result<u8, Error> {
         print(b"no transition is under way: nothing was sent\n")?;
         return Ok(0);
     };
-    let file = roots.livepatch().join(&patch.name).join("signal");
+    let file = roots.signal(&patch.name);
     if !file.exists() {
         let what = "this kernel signals the remaining tasks by itself, each 15 seconds, and \
                     can't be asked to: nothing was sent";

@@ -14,7 +14,7 @@ use crate::stat::{switches, Stat, State};
 pub struct Look {
     /// The task.
     pub stat: Stat,
-    /// How often it has left a CPU.
+    /// How often it was switched, in or out: that it changes is what says something.
     pub switches: Option<u64>,
     /// Nanoseconds it has been on a CPU.
     pub run_ns: Option<u64>,
@@ -31,28 +31,52 @@ pub enum StackFile {
     Denied,
     /// The kernel has no such file (`CONFIG_STACKTRACE`).
     Missing,
+    /// It was not needed.
+    Unread,
 }
 
 impl Look {
-    /// Looks at a task; nothing when it has gone away.
-    pub fn at(roots: &Roots, task: TaskId) -> Option<Self> {
+    /// The first look at a task, for the second to be compared with; nothing when it has
+    /// gone away. A sleeper's counters say that it did not move, and are read sooner
+    /// than a stack.
+    pub fn first(roots: &Roots, task: TaskId) -> Option<Self> {
+        let look = Self::without_stack(roots, task)?;
+        if look.stat.state != State::Runnable && look.switches.is_some() {
+            return Some(look);
+        }
+        look.with_stack(roots, task)
+    }
+
+    /// The second look.
+    pub fn second(roots: &Roots, task: TaskId) -> Option<Self> {
+        Self::without_stack(roots, task)?.with_stack(roots, task)
+    }
+
+    fn without_stack(roots: &Roots, task: TaskId) -> Option<Self> {
         let path = task.path(roots);
-        let stat = Stat::parse(&read(&path.join("stat")).ok()?)?;
-        let status = read(&path.join("status")).ok();
-        let schedstat = read(&path.join("schedstat")).ok();
-        let stack = match read(&path.join("stack")) {
-            Ok(file) => StackFile::Read(Stack::parse(&file)),
-            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => StackFile::Denied,
-            Err(e) if is_gone(&e) && !path.is_dir() => return None,
-            Err(_) => StackFile::Missing,
+        let stat = Stat::at(roots, task)?;
+        let ran = read(&path.join("schedstat"))
+            .ok()
+            .and_then(|file| Ran::parse(&file));
+        // `status` is long, and counts how often a task was switched out; `schedstat` is
+        // short, and counts how often it was switched in. For a sleeper that is the same.
+        let switches = match ran {
+            Some(ran) if stat.state != State::Runnable => Some(ran.times),
+            _ => read(&path.join("status"))
+                .ok()
+                .and_then(|status| switches(&status)),
         };
         Some(Self {
             stat,
-            switches: status.and_then(|status| switches(&status)),
-            run_ns: schedstat
-                .and_then(|s| String::from_utf8(s).ok()?.split(' ').next()?.parse().ok()),
-            stack,
+            switches,
+            run_ns: ran.map(|ran| ran.ns),
+            stack: StackFile::Unread,
         })
+    }
+
+    fn with_stack(mut self, roots: &Roots, task: TaskId) -> Option<Self> {
+        self.stack = StackFile::at(roots, task)?;
+        Some(self)
     }
 
     /// The stack, where it was read.
@@ -63,11 +87,48 @@ impl Look {
         }
     }
 
-    /// Whether the walker found the task on a CPU. That is no fault of its stack.
-    pub fn was_running(&self) -> bool {
-        let verdict = self.stack().and_then(|stack| stack.verdict.as_ref());
-        matches!(verdict, Some(Verdict::Unreliable { reason, .. })
-            if reason.as_str().starts_with("task ran ") || reason.as_str().starts_with("task running "))
+    fn was_running(&self) -> bool {
+        self.stack().is_some_and(was_running)
+    }
+}
+
+/// Whether the walker found the task on a CPU. That is no fault of its stack.
+pub fn was_running(stack: &Stack) -> bool {
+    matches!(&stack.verdict, Some(Verdict::Unreliable { reason, .. })
+        if reason.as_str().starts_with("task ran ") || reason.as_str().starts_with("task running "))
+}
+
+impl StackFile {
+    /// Reads a task's stack; nothing when it has gone away.
+    pub fn at(roots: &Roots, task: TaskId) -> Option<Self> {
+        let path = task.path(roots);
+        match read(&path.join("stack")) {
+            Ok(file) => Some(Self::Read(Stack::parse(&file))),
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Some(Self::Denied),
+            Err(e) if is_gone(&e) && !path.is_dir() => None,
+            Err(_) => Some(Self::Missing),
+        }
+    }
+}
+
+/// `schedstat`: time on a CPU, time waiting for one, and how often it got one.
+#[derive(Clone, Copy)]
+struct Ran {
+    ns: u64,
+    times: u64,
+}
+
+impl Ran {
+    fn parse(file: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(file).ok()?;
+        let mut fields = text.split_ascii_whitespace().map(str::parse);
+        let (ns, _, times) = (
+            fields.next()?.ok()?,
+            fields.next()?.ok()?,
+            fields.next()?.ok()?,
+        );
+        // All are zero where the kernel does not count them.
+        (times > 0).then_some(Self { ns, times })
     }
 }
 

@@ -95,7 +95,7 @@ impl First {
     fn take(roots: &Roots, patch: &Patch) -> Result<Self, Error> {
         let census = census::take(roots, patch.enabled)?;
         let at = Instant::now();
-        let pending = in_parallel(&census.pending, |task| Look::at(roots, task));
+        let pending = in_parallel(&census.pending, |task| Look::first(roots, task));
         Ok(Self {
             census,
             pending,
@@ -109,7 +109,7 @@ impl First {
         let apart = self.at.elapsed().as_secs_f64();
         let second = in_parallel(&tasks, |task| {
             let state = census::state(roots, task).ok()?;
-            (state == Some(!patch.enabled)).then(|| Look::at(roots, task))?
+            (state == Some(!patch.enabled)).then(|| Look::second(roots, task))?
         });
         let symbols = symbols_of(roots, patches, &second);
         let log = roots.log();
@@ -124,6 +124,7 @@ impl First {
             now,
             since_boot: roots.since_boot().map(|now| now.as_secs_f64()),
             apart,
+            signals_when_asked: roots.signal(&patch.name).exists(),
         };
         let both = self.pending.iter().zip(&second);
         let mut blocked: Vec<Blocked> = both
@@ -215,6 +216,7 @@ struct Scene<'a> {
     now: Option<f64>,
     since_boot: Option<f64>,
     apart: f64,
+    signals_when_asked: bool,
 }
 
 impl Scene<'_> {
@@ -231,6 +233,7 @@ impl Scene<'_> {
             now: self.now,
             apart: self.apart,
             pending,
+            signals_when_asked: self.signals_when_asked,
         };
         let tickless = self.roots.is_nohz_full(stat.cpu);
         let why = why(task.tid, first, second, tickless, &context);

@@ -3,7 +3,7 @@
 //! What a patch would have to wait for, before it is loaded: on whose stacks the functions
 //! are that it replaces.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
@@ -12,10 +12,11 @@ use serde::Serialize;
 use crate::census::{self, TaskId};
 use crate::error::Error;
 use crate::livepatch::{Function, VMLINUX};
-use crate::look::{Look, StackFile};
+use crate::look::{was_running, StackFile};
 use crate::observe::{in_parallel, Looks};
 use crate::replaced::{Match, Replaced};
-use crate::stack::Verdict;
+use crate::stack::{Stack, Verdict};
+use crate::stat::Stat;
 use crate::symbols::{self, Module, Symbols};
 use crate::text::{duration, Shown};
 
@@ -104,7 +105,7 @@ pub fn run(
     let wanted = functions.iter().cloned().collect();
     let mut symbols = Symbols::new();
     let mut tallies: BTreeMap<(TaskId, u64, Shown), Tally> = BTreeMap::new();
-    let mut stacks: HashMap<&str, usize> = HashMap::new();
+    let (mut denied, mut absent) = (false, false);
     let (mut tasks, start) = (0, Instant::now());
     for number in 0..count {
         if number > 0 {
@@ -118,26 +119,35 @@ pub fn run(
         let all = census::tasks(&roots)?;
         tasks = all.len();
         let now = Instant::now();
-        for (task, look) in in_parallel(&all, |task| Look::at(&roots, task)) {
-            let Some(look) = look else { continue };
-            match look.stack {
-                StackFile::Denied => *stacks.entry("denied").or_default() += 1,
-                StackFile::Missing => *stacks.entry("missing").or_default() += 1,
-                StackFile::Read(_) => {}
-            }
-            for found in found(&look, &replaced) {
-                let key = (task, look.stat.start_ticks, found.what.clone());
-                let tally = tallies.entry(key).or_insert_with(|| Tally::new(&look, now));
+        for (task, stack) in in_parallel(&all, |task| StackFile::at(&roots, task)) {
+            let found = match stack {
+                Some(StackFile::Read(stack)) => found(&stack, &replaced),
+                Some(StackFile::Denied) => {
+                    denied = true;
+                    continue;
+                }
+                Some(_) => {
+                    absent = true;
+                    continue;
+                }
+                None => continue,
+            };
+            for found in found {
+                let Some(stat) = Stat::at(&roots, task) else {
+                    break;
+                };
+                let key = (task, stat.start_ticks, found.what.clone());
+                let tally = tallies.entry(key).or_insert_with(|| Tally::new(&stat, now));
                 tally.see(number, now, &found);
             }
         }
     }
     let seconds = start.elapsed().as_secs_f64();
     let mut missing = Vec::new();
-    if stacks.contains_key("denied") {
+    if denied {
         missing.push("stacks: they take root with CAP_SYS_ADMIN".to_string());
     }
-    if stacks.contains_key("missing") {
+    if absent {
         missing.push("stacks: this kernel has no CONFIG_STACKTRACE".to_string());
     }
     if !census::is_complete(&looks.current()) {
@@ -162,9 +172,9 @@ pub fn run(
 }
 
 impl Tally {
-    fn new(look: &Look, now: Instant) -> Self {
+    fn new(stat: &Stat, now: Instant) -> Self {
         Self {
-            comm: look.stat.comm.clone(),
+            comm: stat.comm.clone(),
             looks: 0,
             since: now,
             last_look: 0,
@@ -187,10 +197,7 @@ impl Tally {
 }
 
 /// The functions that a look found, and whether the stack could be believed.
-fn found(look: &Look, replaced: &Replaced) -> Vec<Found> {
-    let Some(stack) = look.stack() else {
-        return Vec::new();
-    };
+fn found(stack: &Stack, replaced: &Replaced) -> Vec<Found> {
     let mut found: Vec<Found> = Vec::new();
     for (n, frame) in stack.frames.iter().enumerate() {
         let Some(sure) = replaced.of(frame) else {
@@ -211,7 +218,7 @@ fn found(look: &Look, replaced: &Replaced) -> Vec<Found> {
             certain,
         });
     }
-    if let (Some(Verdict::Unreliable { .. }), false) = (&stack.verdict, look.was_running()) {
+    if let (Some(Verdict::Unreliable { .. }), false) = (&stack.verdict, was_running(stack)) {
         found.push(Found {
             what: "(unreliable stack)".into(),
             main: false,

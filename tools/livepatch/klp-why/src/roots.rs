@@ -39,6 +39,11 @@ impl Roots {
         self.root.join("sys/kernel/livepatch")
     }
 
+    /// The file by which kernels from 4.15 to 5.0 are asked to signal.
+    pub fn signal(&self, patch: &str) -> PathBuf {
+        self.livepatch().join(patch).join("signal")
+    }
+
     /// Whether a module is loaded, or built in with a directory in sysfs.
     pub fn has_module(&self, name: &str) -> bool {
         self.root.join("sys/module").join(name).is_dir()

@@ -2,6 +2,8 @@
 
 //! `/proc/*/task/*/stat` and `status`.
 
+use crate::census::TaskId;
+use crate::roots::{read, Roots};
 use crate::text::Shown;
 
 /// What is used of a task's `stat`.
@@ -62,6 +64,11 @@ impl From<char> for State {
 }
 
 impl Stat {
+    /// Reads a task's; nothing when it has gone away.
+    pub fn at(roots: &Roots, task: TaskId) -> Option<Self> {
+        Self::parse(&read(&task.path(roots).join("stat")).ok()?)
+    }
+
     /// Parses the line. The name can hold spaces, parentheses and newlines; what
     /// comes after it can't, so that the last parenthesis ends it.
     pub fn parse(line: &[u8]) -> Option<Self> {

@@ -109,6 +109,8 @@ pub struct Context<'a> {
     pub apart: f64,
     /// Seconds that the task has not switched, if known.
     pub pending: Option<f64>,
+    /// Livepatch signals when it is asked to, and not by itself (kernels 4.15 to 5.0).
+    pub signals_when_asked: bool,
 }
 
 /// A task that livepatch has looked for this often without finding it off its CPU has
@@ -346,6 +348,9 @@ impl Subject<'_> {
                     (Some(then), Some(now)) if now - then >= 1.0 => {
                         let ago = duration(now - then);
                         format!("; livepatch's {signal} {ago} ago did not do it")
+                    }
+                    _ if self.context.signals_when_asked => {
+                        format!("; livepatch's {signal} (--nudge) ends its sleep")
                     }
                     _ => format!("; livepatch's {signal} (each 15 s) ends its sleep"),
                 }
