@@ -107,11 +107,12 @@ impl First {
     fn compare(&self, roots: &Roots, patches: &[Patch], patch: &Patch) -> Report {
         let tasks: Vec<TaskId> = self.pending.iter().map(|(task, _)| *task).collect();
         let apart = self.at.elapsed().as_secs_f64();
-        let second = in_parallel(&tasks, |task| {
-            let state = census::state(roots, task).ok()?;
-            (state == Some(!patch.enabled)).then(|| Look::second(roots, task))?
-        });
-        let symbols = symbols_of(roots, patches, &second);
+        let second = in_parallel(&tasks, |task| Second::at(roots, task, patch));
+        let looks: Vec<&Look> = second
+            .iter()
+            .filter_map(|(_, second)| second.look())
+            .collect();
+        let symbols = symbols_of(roots, patches, &looks);
         let log = roots.log();
         let now = roots.log_clock().map(|now| now.as_secs_f64());
         let scene = Scene {
@@ -126,12 +127,16 @@ impl First {
             apart,
             signals_when_asked: roots.signal(&patch.name).exists(),
         };
-        let both = self.pending.iter().zip(&second);
-        let mut blocked: Vec<Blocked> = both
-            .filter_map(|((task, first), (_, second))| {
-                Some(scene.blocked(*task, first.as_ref()?, second.as_ref()?))
-            })
-            .collect();
+        let (mut blocked, mut unseen) = (Vec::new(), 0);
+        for ((task, first), (_, second)) in self.pending.iter().zip(&second) {
+            match (first, second) {
+                (_, Second::NotPending) => {}
+                (Some(first), Second::Seen(second)) => {
+                    blocked.push(scene.blocked(*task, first, second));
+                }
+                _ => unseen += 1,
+            }
+        }
         blocked.sort_by_key(|task| (task.ends, task.tid));
         let transition = Transition {
             patch: patch.name.as_str().into(),
@@ -143,10 +148,14 @@ impl First {
             seconds: scene.since(scene.log.started),
             signalled_seconds: scene.since(scene.log.signalled),
             tasks: self.census.tasks,
-            switched: self.switched(blocked.len()),
+            switched: self.switched(blocked.len() + unseen),
             blocked,
         };
-        let (missing, hidden) = self.missing(roots, &second, log.is_err(), &transition);
+        let (mut missing, mut hidden) = self.missing(roots, &looks, log.is_err(), &transition);
+        if unseen > 0 {
+            missing.push(format!("what {unseen} tasks do that have not switched"));
+            hidden = true;
+        }
         Report::new(patches, Some(transition), missing, hidden)
     }
 
@@ -160,7 +169,7 @@ impl First {
     fn missing(
         &self,
         roots: &Roots,
-        looks: &[(TaskId, Option<Look>)],
+        looks: &[&Look],
         no_log: bool,
         transition: &Transition,
     ) -> (Vec<String>, bool) {
@@ -184,10 +193,7 @@ impl First {
                 .push("tasks outside of this PID namespace: /proc shows no kernel threads".into());
             hidden = true;
         }
-        let stacks = |kind: StackFile| {
-            let looks = looks.iter().filter_map(|(_, look)| look.as_ref());
-            looks.filter(|look| look.stack == kind).count()
-        };
+        let stacks = |kind: StackFile| looks.iter().filter(|look| look.stack == kind).count();
         let denied = stacks(StackFile::Denied);
         if denied > 0 {
             missing.push(format!(
@@ -205,6 +211,37 @@ impl First {
             missing.push("how long it has taken: the log has no line of its start any more".into());
         }
         (missing, hidden)
+    }
+}
+
+/// The second look at a task that was pending.
+enum Second {
+    /// It has switched, or gone away.
+    NotPending,
+    /// It is pending, and its files can't be understood.
+    Unseen,
+    /// It is pending.
+    Seen(Look),
+}
+
+impl Second {
+    fn at(roots: &Roots, task: TaskId, patch: &Patch) -> Self {
+        match census::state(roots, task) {
+            Ok(Some(state)) if state != patch.enabled => {}
+            _ => return Self::NotPending,
+        }
+        match Look::second(roots, task) {
+            Some(look) => Self::Seen(look),
+            None if task.path(roots).join("patch_state").exists() => Self::Unseen,
+            None => Self::NotPending,
+        }
+    }
+
+    fn look(&self) -> Option<&Look> {
+        match self {
+            Self::Seen(look) => Some(look),
+            _ => None,
+        }
     }
 }
 
@@ -235,7 +272,8 @@ impl Scene<'_> {
             pending,
             signals_when_asked: self.signals_when_asked,
         };
-        let tickless = self.roots.is_nohz_full(stat.cpu);
+        let runnable = stat.state == State::Runnable;
+        let tickless = runnable && self.roots.is_nohz_full(stat.cpu);
         let why = why(task.tid, first, second, tickless, &context);
         let place = why.place.as_ref();
         Blocked {
@@ -243,7 +281,7 @@ impl Scene<'_> {
             tid: task.tid,
             comm: stat.comm.clone(),
             kernel_thread: stat.is_kernel_thread(),
-            cpu: (stat.state == State::Runnable).then_some(stat.cpu),
+            cpu: runnable.then_some(stat.cpu),
             seconds: pending,
             reason: why.reason,
             why: why.text,
@@ -268,9 +306,9 @@ impl Scene<'_> {
 }
 
 /// Looks names up where a task sleeps that they can make a difference for.
-fn symbols_of(roots: &Roots, patches: &[Patch], looks: &[(TaskId, Option<Look>)]) -> Symbols {
-    let stacks = looks.iter().filter_map(|(_, look)| look.as_ref()?.stack());
-    if stacks.into_iter().all(|stack| stack.frames.is_empty()) {
+fn symbols_of(roots: &Roots, patches: &[Patch], looks: &[&Look]) -> Symbols {
+    let mut stacks = looks.iter().filter_map(|look| look.stack());
+    if stacks.all(|stack| stack.frames.is_empty()) {
         return Symbols::new();
     }
     let mut wanted = HashSet::new();
@@ -288,10 +326,7 @@ fn symbols_of(roots: &Roots, patches: &[Patch], looks: &[(TaskId, Option<Look>)]
 const TASKS_PER_THREAD: usize = 256;
 
 /// Does something with each task, in order, on as many CPUs as there are and it is worth.
-pub fn in_parallel<T: Send>(
-    tasks: &[TaskId],
-    f: impl Fn(TaskId) -> Option<T> + Sync,
-) -> Vec<(TaskId, Option<T>)> {
+pub fn in_parallel<T: Send>(tasks: &[TaskId], f: impl Fn(TaskId) -> T + Sync) -> Vec<(TaskId, T)> {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let chunk = tasks.len().div_ceil(cpus).max(TASKS_PER_THREAD);
     let one = |chunk: &[TaskId]| -> Vec<_> { chunk.iter().map(|&task| (task, f(task))).collect() };
@@ -299,13 +334,12 @@ pub fn in_parallel<T: Send>(
         return one(tasks);
     }
     std::thread::scope(|scope| {
-        let threads: Vec<_> = tasks
-            .chunks(chunk)
-            .map(|c| scope.spawn(|| one(c)))
-            .collect();
-        let results = threads
-            .into_iter()
-            .flat_map(|thread| thread.join().unwrap_or_default());
-        results.collect()
+        let chunks = tasks.chunks(chunk);
+        let threads: Vec<_> = chunks.map(|chunk| scope.spawn(|| one(chunk))).collect();
+        let join = |thread: std::thread::ScopedJoinHandle<'_, Vec<_>>| match thread.join() {
+            Ok(part) => part,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        threads.into_iter().flat_map(join).collect()
     })
 }

@@ -326,7 +326,7 @@ fn gone_or_switched_between_the_looks() {
     before.task(&Task::new(10, "switches"));
     before.task(&Task::new(11, "half gone"));
     after.task(&Task::new(10, "switches").patched());
-    after.write("proc/11/task/11/patch_state", "0\n");
+    after.write("proc/11/task/11/status", "Name:\tx\n");
     let output = klp_why(&[&before, &after], &["--json"]);
     assert_eq!(
         output.json()["transition"]["blocked"],
