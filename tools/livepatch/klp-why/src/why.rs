@@ -186,7 +186,10 @@ impl Subject<'_> {
         let Some(stack) = self.look.stack() else {
             return self.without_stack(said);
         };
-        if let Some(hit) = self.context.replaced.find(&stack.frames) {
+        let hit = self.context.replaced.find(&stack.frames);
+        let refused = matches!(stack.verdict, Some(Verdict::Unreliable { .. }));
+        // What is certain comes before what may be.
+        if let Some(hit) = hit.filter(|hit| hit.sure == Match::Replaced || !refused) {
             return self.on_function(&hit, stack);
         }
         if let Some(Said::On(function)) = said {
@@ -225,9 +228,13 @@ impl Subject<'_> {
                 Ends::When,
                 "when livepatch finds it off its CPU and out of it".to_string(),
             ),
-            (true, _) => (
+            (true, _) if hit.sure == Match::Replaced => (
                 Ends::NotWhile,
                 "not before this kernel thread ends: it is its main function".to_string(),
+            ),
+            (true, _) => (
+                Ends::Unknown,
+                "if so, not before this kernel thread ends".to_string(),
             ),
             (_, State::Stopped) => (
                 Ends::NotWhile,
@@ -260,10 +267,7 @@ impl Subject<'_> {
                 let when = "not while it is stopped";
                 return answer(Reason::Unreliable, text, Ends::NotWhile, when).at(stack.waits_in());
             }
-            _ if self.look.stat.is_kernel_thread() => {
-                format!("when it leaves this place{}", self.sleep(stack))
-            }
-            _ => format!("when it is back in user space{}", self.sleep(stack)),
+            _ => format!("when it leaves this place{}", self.sleep(stack)),
         };
         answer(Reason::Unreliable, text, Ends::When, &when).at(stack.waits_in())
     }

@@ -3,6 +3,7 @@
 //! The command line: exit status, messages, and the files it writes.
 
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Instant;
 
@@ -197,8 +198,13 @@ fn writes_metrics() {
         fs::metadata(&file).unwrap().permissions().mode() & 0o777,
         0o644
     );
+    // Who has the old file open goes on to read it whole.
+    let mut old = fs::File::open(&file).unwrap();
     tree.patch("cve", true, false);
     klp_why(&[&tree], &["--prometheus", path]);
+    let mut seen = String::new();
+    old.read_to_string(&mut seen).unwrap();
+    assert_eq!(seen, text);
     let text = fs::read_to_string(&file).unwrap();
     assert!(text.contains("klp_patch_in_transition{patch=\"cve\"} 0"));
     assert!(!text.contains("klp_blocked_tasks"));

@@ -387,3 +387,36 @@ fn several_patches() {
     let out = klp_why(&[&tree], &[]).out;
     assert!(out.contains("old: applied to all tasks; replaces 1 function in vmlinux\n"));
 }
+
+#[test]
+fn a_task_in_no_transition_is_not_waited_for() {
+    let mut task = Task::new(9, "x");
+    task.patch_state = "-1";
+    let output = still(task);
+    assert_eq!(
+        output.json()["transition"]["blocked"],
+        Value::Array(Vec::new())
+    );
+}
+
+#[test]
+fn what_is_not_sure_ends_nothing() {
+    let stack = "[<0>] main_of_patch+0x1/0x2 [cve]\n[<0>] kthread+0x1/0x2\n";
+    let blocked = |verdict: &str| {
+        let tree = Tree::new();
+        tree.transition(false, 10.0);
+        tree.task(&Task::kernel_thread(2, "kthreadd"));
+        let task = Task::kernel_thread(9, "x").stack(&format!("{stack}{verdict}"));
+        tree.task(&task.patched());
+        klp_why(&[&tree], &["--json"])
+    };
+    let output = blocked("reliable\n");
+    let task = output.blocked();
+    assert_eq!((output.status, text(&task, "ends")), (1, "unknown"));
+    assert_eq!(
+        text(&task, "when"),
+        "if so, not before this kernel thread ends"
+    );
+    let output = blocked("unreliable: no row at f+0x1/0x2\n");
+    assert_eq!(text(&output.blocked(), "reason"), "unreliable");
+}
