@@ -35,9 +35,9 @@ fn ten_thousand_tasks() {
     }
     let few = best_of_five(&tree, 1, 10_001);
     println!("10,000 tasks: {few:?} with 10 of them waited for, {all:?} with all");
-    assert!(few < Duration::from_secs(1), "{few:?}");
-    // Six more files of each task. Only the release build has to be quick.
-    if !cfg!(debug_assertions) {
-        assert!(all < Duration::from_secs(1), "{all:?}");
-    }
+    // Only the release build has to be quick; a machine that does much else is not.
+    let limit = Duration::from_secs(if cfg!(debug_assertions) { 10 } else { 1 });
+    assert!(few < limit, "{few:?}");
+    // Six more files of each task.
+    assert!(all < 2 * limit, "{all:?}");
 }
