@@ -238,6 +238,12 @@ impl RawRule {
         }
     }
 
+    /// [`Frame::patch_site`], if these are the words of a frame.
+    pub(crate) const fn is_patch_site(self) -> bool {
+        let [head, _] = self.0;
+        head & (bits::FRAME | bits::PATCH_SITE) == bits::FRAME | bits::PATCH_SITE
+    }
+
     /// Whether these are the words of a frame whose x29 is at a record.
     pub(crate) const fn has_record(self) -> bool {
         let [head, _] = self.0;

@@ -23,6 +23,8 @@ pub(crate) struct Walked<'a> {
     functions: &'a [Function],
     /// All that has traced functions is gone.
     pub(crate) is_untraced: bool,
+    /// `ftrace_caller` calls this function now, by BL: a kernel without call ops.
+    pub(crate) tracer: Option<usize>,
     graph: usize,
     kretprobes: usize,
     shadow: Cursor,
@@ -34,6 +36,7 @@ impl<'a> Walked<'a> {
             cpu,
             functions,
             is_untraced: false,
+            tracer: None,
             graph: cpu.graph.len(),
             kretprobes: cpu.kretprobes.len(),
             shadow: Cursor::at_top(cpu.shadow.len().try_into().unwrap()),
@@ -163,6 +166,9 @@ impl Machine for Walked<'_> {
                 _ => NOP,
             });
         }
+        if let (0x68, Some(tracer)) = (pc.wrapping_sub(FTRACE), self.tracer) {
+            return Some(bl(pc, Cpu::address(tracer)));
+        }
         let is_call = match pc {
             FENTRY..ENTRY if pc & 0xff == 0x20 => return Some(0x1000_005e),
             FENTRY..ENTRY if pc & 0xff == 0x24 => return Some(0xd65f_0140),
@@ -181,8 +187,10 @@ impl Machine for Walked<'_> {
     }
 
     fn is_stand_in(&mut self, pc: u64) -> bool {
-        let number = Cpu::function(pc);
-        number.is_none() || self.functions.iter().any(|f| f.patch == number)
+        match Cpu::function(pc) {
+            Some(number) => self.functions.iter().any(|f| f.patch == Some(number)),
+            None => !(FTRACE..FENTRY).contains(&pc),
+        }
     }
 
     fn is_bpf_trampoline(&mut self, pc: u64) -> bool {
