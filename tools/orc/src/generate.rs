@@ -8,7 +8,7 @@ use orc::rule::{Frame, Rule, Undescribed, MAX_OFFSET, UNIT};
 use crate::input::{Input, Text};
 use crate::proof::{return_only, Proof, Prover};
 use crate::table::Rows;
-use crate::text::Function;
+use crate::text::{Function, TextSection};
 
 /// A file, proved: those of its text sections that were asked for.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl<'i> Proved<'i> {
         let proofs = &self.proofs[number];
         let mut rows = rows(text, proofs);
         let entries = return_only::entries(&self.prover, number, proofs);
-        mark(&mut rows.rows, &text.text.functions, &entries);
+        mark(&mut rows.rows, &text.text, &entries);
         rows
     }
 }
@@ -48,7 +48,8 @@ impl<'i> Proved<'i> {
 /// Marks the rows in the state of an entry where a function starts that is left by its
 /// return alone, with its size. These rows are cut at no other functions' starts than those
 /// where that changes: what is behind a function's end has the mark of the one that starts there.
-fn mark(rows: &mut Vec<(u32, Rule)>, functions: &[Function], entries: &[u64]) {
+/// A function that starts inside another has none.
+fn mark(rows: &mut Vec<(u32, Rule)>, text: &TextSection, entries: &[u64]) {
     let marked = |function: &Function| {
         let size = (function.end - function.start).next_multiple_of(u64::from(UNIT));
         let is_marked = entries.binary_search(&function.start).is_ok();
@@ -58,6 +59,11 @@ fn mark(rows: &mut Vec<(u32, Rule)>, functions: &[Function], entries: &[u64]) {
             ..Frame::ENTRY
         })
     };
+    let inside = (text.entries.iter()).map(|at| (*at, Rule::Frame(Frame::ENTRY)));
+    let functions = text.functions.iter();
+    let functions = functions.map(|function| (function.start, marked(function)));
+    let mut starts: Vec<(u64, Rule)> = functions.chain(inside).collect();
+    starts.sort_by_key(|(start, _)| *start);
     let mut out: Vec<(u32, Rule)> = Vec::with_capacity(rows.len());
     for (number, (at, rule)) in rows.iter().enumerate() {
         let end = rows
@@ -67,17 +73,12 @@ fn mark(rows: &mut Vec<(u32, Rule)>, functions: &[Function], entries: &[u64]) {
             out.push((*at, *rule));
             continue;
         }
-        let first = functions.partition_point(|function| function.start < u64::from(*at));
-        let mut starts = functions[first..]
-            .iter()
-            .take_while(|function| function.start < end);
-        out.push((*at, starts.next().map_or(*rule, marked)));
-        for function in starts {
-            if out
-                .last()
-                .is_some_and(|(_, last)| *last != marked(function))
-            {
-                out.push((function.start as u32, marked(function)));
+        let first = starts.partition_point(|(start, _)| *start < u64::from(*at));
+        let mut starts = starts[first..].iter().take_while(|(start, _)| *start < end);
+        out.push((*at, starts.next().map_or(*rule, |(_, marked)| *marked)));
+        for (start, marked) in starts {
+            if out.last().is_some_and(|(_, last)| last != marked) {
+                out.push((*start as u32, *marked));
             }
         }
     }

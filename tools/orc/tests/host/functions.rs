@@ -8,8 +8,8 @@ use orctool::input::Input;
 use orctool::text::{Kind, Target};
 
 use crate::assemble::{
-    kernel, EhFrame, Elf, CALL26, GLOBAL_FUNC, GLOBAL_NOTYPE, JUMP26, LOCAL_NOTYPE, LOCAL_SECTION,
-    NOP, REL, RET, TEXT,
+    framed_cfi, kernel, EhFrame, Elf, CALL26, GLOBAL_FUNC, GLOBAL_NOTYPE, JUMP26, LOCAL_NOTYPE,
+    LOCAL_SECTION, MOV_FP, NOP, POP, PUSH, REL, RET, TEXT,
 };
 
 type Found = (String, u64, u64, Kind, bool);
@@ -164,6 +164,29 @@ fn calls_go_to_the_symbol_before_the_cfi() {
     // The size of the second is rounded up.
     let expected = [16, 16, 16, 16, 8, 8].map(Some);
     assert!(marked.eq(expected), "{:?}", rows[0].rows);
+}
+
+/// It has a row with what comes behind it: that is the mark of the function there.
+#[test]
+fn an_entry_behind_a_frame_has_no_mark_of_another() {
+    let symbols = [
+        ("outer", GLOBAL_FUNC, 0, 32),
+        ("inside", GLOBAL_FUNC, 16, 16),
+        ("next", GLOBAL_FUNC, 32, 4),
+    ];
+    let words = [PUSH, MOV_FP, NOP, POP, ADD, ADD, ADD, RET, RET];
+    let mut elf = text(&words, &symbols);
+    let mut frame = EhFrame::new(false);
+    frame.fde(-0x1000, 32, &framed_cfi());
+    elf.sections[2].data = frame.bytes;
+    let file = elf.build();
+    let input = Input::read(&file).unwrap();
+    let rows = Proved::new(&input, || ()).rows(&input);
+    let mark = |offset| match rows[0].at(offset) {
+        Some(Rule::Frame(frame)) => frame.left_by_return,
+        rule => panic!("{rule:?}"),
+    };
+    assert_eq!([mark(0), mark(16), mark(32)], [None, None, Some(8)]);
 }
 
 #[test]
