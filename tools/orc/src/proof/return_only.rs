@@ -3,9 +3,8 @@
 //! Functions that are left by their return alone.
 //!
 //! A walk that finds a return address after a direct call of such a function has a
-//! second witness: the next inner frame is one of this function. So neither may
-//! anything but a return lead out of it, nor may it be so long that a PC in it is not
-//! told from one of another function by its distance from the entry.
+//! second witness: the next inner frame is one of this function, within its size. So
+//! nothing but a return may lead out of it.
 //!
 //! This is about the instructions and what the kernel patches in them. Of what a
 //! tracer or a live patch does at the entry it knows nothing.
@@ -22,10 +21,10 @@ use super::section::Prover;
 /// The entries of the functions of a section that nothing leads out of but their
 /// returns, as offsets in it, sorted. `proofs` are those of the section's functions.
 ///
-/// Such a function has CFI, all of it proved, and a symbol of a function, where calls
-/// go. No branch, fixup or indirect branch in
-/// any of its variants leads out of it, not even through a linker's veneer, and its
-/// end is not reached. Nothing else of the file enters it but at its entry.
+/// Such a function has CFI, all of it proved, or is a leaf without; and a symbol of a
+/// function, where calls go. No branch, fixup or indirect branch in any of its variants
+/// leads out of it, not even through a linker's veneer, and its end is not reached.
+/// Nothing else of the file enters it but at its entry.
 #[must_use]
 pub fn entries(prover: &Prover<'_>, section: usize, proofs: &[Proof]) -> Vec<u64> {
     let candidates = proofs.iter().enumerate();
