@@ -72,6 +72,8 @@ fn system(word: u32) -> Step {
         (false, false) => match field(word, 19, 2) {
             0b00 => hint_or_state(word),
             0b01 => operation(word),
+            // msr spsel, which decides which stack pointer SP is.
+            _ if field(word, 5, 16) == 0xc210 => Step::Writes(Regs::NONE.with(Reg::SP)),
             // msr of a system register; sp_el0 and elr_el1 are such, and not SP
             // as this exception level sees it.
             _ => Step::Nothing,

@@ -295,6 +295,7 @@ fn destroys_what_takes_an_unknown_value() {
         ("and wsp, w9, #0xfffffff0", 0x121c_6d3f, set(&[SP])),
         ("orr sp, x9, #0xfffffffffffffff0", 0xb27c_ed3f, set(&[SP])),
         ("msr spsel, #1", 0xd500_41bf, set(&[SP])),
+        ("msr spsel, x0", 0xd518_4200, set(&[SP])),
         ("sysl x30, #0, c7, c1, #0", 0xd528_711e, set(&[X30])),
         ("gcspopm x30", 0xd52b_773e, set(&[X30])),
         ("mrrs x28, x29, ttbr0_el1", 0xd578_201c, set(&[x(28), X29])),
