@@ -11,7 +11,7 @@
 use rayon::prelude::*;
 
 use crate::a64::insn::{Flow, Insn};
-use crate::text::{Fixup, Function, Patch, Target, TextSection, Trap};
+use crate::text::{Fixup, Function, Target, TextSection, Trap};
 
 use super::{At, Graph, Way};
 
@@ -84,7 +84,6 @@ struct Search<'a> {
     text: &'a TextSection,
     function: &'a Function,
     fixups: &'a [Fixup],
-    patches: &'a [Patch],
     known: &'a Returns,
     seen: Vec<bool>,
     open: Vec<u64>,
@@ -101,7 +100,6 @@ impl<'a> Search<'a> {
             text,
             function,
             fixups: text.fixups_in(&function.range()),
-            patches: text.patches_in(&function.range()),
             known,
             seen: vec![false; ((function.end - function.start) / 4) as usize],
             open: vec![function.start],
@@ -138,7 +136,8 @@ impl<'a> Search<'a> {
         if self.word_leads_out(offset, word, relocated) {
             return true;
         }
-        let patches = self.patches;
+        // They are sorted, and none is longer than what `patches_in` gives.
+        let patches = self.text.patches_in(&(offset..offset + 4));
         for patch in patches {
             let is_here = (patch.offset..patch.offset + patch.len).contains(&offset);
             if is_here && patch.replacement.is_empty() {

@@ -128,3 +128,19 @@ fn a_fault_handler_may_overwrite_x30() {
         [(1, 1, Class::CallWithoutFrame)]
     );
 }
+
+#[test]
+fn many_sites_in_one_function_are_soon_looked_at() {
+    // Each instruction looks at its own: minutes, if it looked at all.
+    const COUNT: u64 = 100_000;
+    let words = [vec![NOP; COUNT as usize], vec![RET]].concat();
+    let mut builder = Builder::default().function(&words, &[(0, sp(0))]);
+    let sites = (0..COUNT).map(|at| Patch {
+        offset: 4 * at,
+        len: 4,
+        replacement: vec![PACIASP],
+        targets: Vec::new(),
+    });
+    builder.text.patches.extend(sites);
+    assert_eq!(findings(&builder.proof()), []);
+}
