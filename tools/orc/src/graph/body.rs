@@ -261,10 +261,12 @@ impl<'a> Body<'a> {
         self.edges(index, |edge| {
             if edge.way == Way::Call && is_fixed {
                 keeps = match edge.to {
+                    // What is done on the way may write anything.
+                    _ if edge.veneer.is_some() => Some(false),
                     Place::Elsewhere => None,
                     _ => {
                         let function = self.called(&edge);
-                        Some(function.is_some_and(|number| keeps_register(self.graph, number, reg)))
+                        Some(function.is_some_and(|number| self.graph.keeps(number, reg)))
                     }
                 };
             }
@@ -589,32 +591,6 @@ impl<'a> Body<'a> {
         self.open_jumps |= is_open && !self.data[index];
         self.leaders[index + 1] |= ends;
     }
-}
-
-/// Whether a function leaves a register as it is, by each of its instructions.
-fn keeps_register(graph: &Graph<'_>, number: usize, reg: Reg) -> bool {
-    let (section, function) = graph.function(number);
-    let (text, range) = (graph.text(section), function.range());
-    // What ftrace puts in the place of NOPs writes x9 and more.
-    let is_patched = |insn: &Insn| *insn == Insn::NOP;
-    let stays = |insn: &Insn, offset: u64| match insn.flow {
-        Flow::Next => offset + 4 < range.end,
-        Flow::Return(to) => to == Reg::X30,
-        Flow::Jump(by) | Flow::Conditional(by) => {
-            let to = offset.checked_add_signed(by);
-            to.is_some_and(|to| range.contains(&to)) && !text.branches.contains_key(&offset)
-        }
-        _ => false,
-    };
-    let is_fixed = text.patches_in(&range).is_empty() && text.fixups_in(&range).is_empty();
-    is_fixed
-        && range.clone().step_by(4).all(|offset| {
-            let word = text.word(offset).filter(|_| !text.is_data(offset));
-            let insn = word.map(Insn::decode);
-            insn.is_some_and(|insn| {
-                !is_patched(&insn) && !insn.writes().contains(reg) && stays(&insn, offset)
-            })
-        })
 }
 
 fn decode(text: &TextSection, function: &Function) -> Vec<Insn> {

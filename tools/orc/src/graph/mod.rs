@@ -25,13 +25,15 @@
 
 pub mod body;
 pub mod edge;
+mod kept;
 pub mod noreturn;
 mod stray;
 mod veneer;
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
-use crate::a64::insn::Insn;
+use crate::a64::insn::{Insn, Reg, Regs};
 use crate::text::{Function, Target, TextSection};
 
 pub use body::{Body, Place};
@@ -62,6 +64,8 @@ pub struct Graph<'a> {
     by_address: Vec<(u64, usize)>,
     veneers: BTreeMap<At, Veneer>,
     strays: Vec<Stray>,
+    /// By function, what calls of it leave as it is; found where it is asked for.
+    kept: Vec<OnceLock<Regs>>,
 }
 
 impl<'a> Graph<'a> {
@@ -79,6 +83,7 @@ impl<'a> Graph<'a> {
         let mut by_address: Vec<_> = linked.map(|(n, text)| (text.address, n)).collect();
         by_address.sort_unstable();
         let mut graph = Self {
+            kept: vec![OnceLock::new(); count],
             first,
             by_index: numbered()
                 .map(|(number, text)| (text.index, number))
@@ -178,6 +183,16 @@ impl<'a> Graph<'a> {
             },
             _ => end,
         }
+    }
+
+    /// Whether a function leaves a register as it is, by each of its instructions.
+    #[must_use]
+    pub fn keeps(&self, number: usize, reg: Reg) -> bool {
+        let kept = self.kept.get(number);
+        kept.is_some_and(|kept| {
+            kept.get_or_init(|| kept::registers(self, number))
+                .contains(reg)
+        })
     }
 
     /// Ways in from code that is in no function.

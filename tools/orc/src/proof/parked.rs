@@ -13,8 +13,9 @@ use crate::graph::Body;
 use super::facts::Facts;
 use super::value::{Sign, Value};
 
-/// What a linker's branch to far code may write, and a shadow call stack's pointer.
-const NEVER: Regs = Regs::of(0b111 << 16);
+/// What a linker's branch to far code may write, a shadow call stack's pointer, and what
+/// the call itself writes.
+const NEVER: Regs = Regs::of(0b111 << 16).with(Reg::X30);
 
 /// The registers that keep the return address and the caller's x29 over a call.
 #[derive(Clone, Copy, Debug, Default)]

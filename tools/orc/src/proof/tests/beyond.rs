@@ -6,7 +6,7 @@ use super::words::*;
 use super::*;
 use crate::a64::insn::Reg;
 use crate::claim::{Beyond, Home, Parked};
-use crate::text::Target;
+use crate::text::{Patch, Target};
 
 const BAD: Rule = Rule::Unreliable(Undescribed::BadCfi);
 const BODY: Row = sp(16).record(16);
@@ -15,6 +15,8 @@ const BODY: Row = sp(16).record(16);
 const FAR_CALL: u32 = bl(0);
 const MOV_X9_X30: u32 = 0xaa1e_03e9;
 const MOV_X30_X9: u32 = 0xaa09_03fe;
+const ADD_X30_X9_0: u32 = 0x9100_013e;
+const SUB_X0_1: u32 = 0xd100_0400;
 const MOV_X9_X0: u32 = 0xaa00_03e9;
 const MOV_X9_X29: u32 = 0xaa1d_03e9;
 const MOV_X29_X9: u32 = 0xaa09_03fd;
@@ -213,6 +215,76 @@ fn a_callee_of_the_file_is_looked_at() {
     assert!(!call(&[bl(1000), RET]).0);
     assert!(!call(&[b(1000)]).0);
     assert!(!call(&[0xd400_0002, RET]).0);
+    // Its end, where a branch is not taken.
+    assert!(!call(&[SUB_SP_16, cbz(-1)]).0);
+    // A barrier is no place for ftrace.
+    assert_eq!(call(&[0xd503_3bbf, RET]), (true, 0));
+}
+
+/// What is called is at instruction 4.
+fn with_callee(callee: &[u32]) -> Builder {
+    let mut builder = builder(&outlined(bl(3)), outlined_cfi());
+    builder.add(callee, Kind::Func, Some(vec![sp(0).claim(4)].into()));
+    builder
+}
+
+#[test]
+fn what_is_done_on_the_way_to_a_callee_counts() {
+    let mut builder = builder(&outlined(bl(5)), outlined_cfi());
+    let claims = vec![sp(0).claim(4)];
+    builder.add(&[SUB_X0_1, RET], Kind::Func, Some(claims.into()));
+    builder.add(&[MOV_X9_X0, b(-3)], Kind::Func, None);
+    builder.text.functions[2].name = "__CortexA53843419_FFFF800080012004".into();
+    assert_ne!(findings(&builder.prove()[0]), []);
+}
+
+#[test]
+fn a_callee_that_is_patched_keeps_nothing_but_its_neighbour_does() {
+    let keeps = |offset: u64, word: u32| {
+        let mut builder = with_callee(&[SUB_X0_1, RET]);
+        builder.text.patches.push(Patch {
+            offset,
+            len: 4,
+            replacement: vec![word],
+            targets: Vec::new(),
+        });
+        findings(&builder.prove()[0]).is_empty()
+    };
+    assert!(!keeps(16, MOV_X9_X0));
+    // The instruction after the call.
+    assert!(keeps(8, ADD_X30_X9_0));
+}
+
+#[test]
+fn a_call_writes_x30_whatever_the_cfi_says() {
+    // x9 = x30; x30 = x29; call; x29 = x30; x30 = x9: x29 is the call's return address.
+    let words = [
+        MOV_X9_X30,
+        0xaa1d_03fe,
+        FAR_CALL,
+        0xaa1e_03fd,
+        MOV_X30_X9,
+        RET,
+    ];
+    let both = parked(2, Home::Register(Reg::X9), Home::Register(Reg::X30));
+    let cfi = vec![claim(0, sp(0)), in_x9(1), both, in_x9(4), claim(5, sp(0))];
+    let proof = prove(&words, cfi);
+    assert_ne!(findings(&proof), []);
+    assert_eq!(rows(&proof).last(), Some(&(5, NOT_PROVED)));
+}
+
+#[test]
+fn many_calls_of_a_long_function_are_soon_looked_at() {
+    const COUNT: i32 = 20_000;
+    let calls = (0..COUNT).map(|at| bl(COUNT + 2 - at));
+    let words: Vec<u32> = [MOV_X9_X30].into_iter().chain(calls).collect();
+    let words = [words, vec![MOV_X30_X9, RET]].concat();
+    let end = words.len() as u64;
+    let rows = vec![claim(0, sp(0)), in_x9(1), claim(end - 1, sp(0))];
+    let mut builder = builder(&words, rows);
+    let callee = [vec![SUB_X0_1; COUNT as usize], vec![RET]].concat();
+    builder.add(&callee, Kind::Func, Some(vec![sp(0).claim(end)].into()));
+    assert_eq!(findings(&builder.prove()[0]), []);
 }
 
 #[test]
