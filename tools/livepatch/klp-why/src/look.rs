@@ -7,7 +7,7 @@ use std::io;
 use crate::census::TaskId;
 use crate::roots::{is_gone, read, Roots};
 use crate::stack::{Stack, Verdict};
-use crate::stat::{switches, Stat, State};
+use crate::stat::{switches, Stat, State, TICKS_PER_SECOND};
 
 /// What a look saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +77,13 @@ impl Look {
     fn with_stack(mut self, roots: &Roots, task: TaskId) -> Option<Self> {
         self.stack = StackFile::at(roots, task)?;
         Some(self)
+    }
+
+    /// How long the task has been on a CPU in all its life.
+    pub fn seconds_on_cpu(&self) -> f64 {
+        let ticks = self.stat.user_ticks.saturating_add(self.stat.kernel_ticks);
+        let by_ticks = ticks as f64 / TICKS_PER_SECOND as f64;
+        self.run_ns.map_or(by_ticks, |ns| ns as f64 / 1e9)
     }
 
     /// The stack, where it was read.

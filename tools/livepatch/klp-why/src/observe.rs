@@ -13,7 +13,7 @@ use crate::log::Log;
 use crate::look::{Look, StackFile};
 use crate::replaced::{module, Match, Replaced};
 use crate::report::{Blocked, Report, Transition};
-use crate::roots::Roots;
+use crate::roots::{is_gone, Roots};
 use crate::stat::{State, TICKS_PER_SECOND};
 use crate::symbols::{self, Symbols};
 use crate::text::Shown;
@@ -218,7 +218,7 @@ impl First {
 enum Second {
     /// It has switched, or gone away.
     NotPending,
-    /// It is pending, and its files can't be understood.
+    /// It is pending, or was, and its files can't be read or understood.
     Unseen,
     /// It is pending.
     Seen(Look),
@@ -228,7 +228,9 @@ impl Second {
     fn at(roots: &Roots, task: TaskId, patch: &Patch) -> Self {
         match census::state(roots, task) {
             Ok(Some(state)) if state != patch.enabled => {}
-            _ => return Self::NotPending,
+            Ok(_) => return Self::NotPending,
+            Err(e) if is_gone(&e) => return Self::NotPending,
+            Err(_) => return Self::Unseen,
         }
         match Look::second(roots, task) {
             Some(look) => Self::Seen(look),

@@ -161,8 +161,10 @@ impl Subject<'_> {
             let when = "when it returns to user space";
             return answer(Reason::RunsInKernel, text, Ends::When, when);
         }
+        // Five looks of livepatch's can't have missed what has not run for so long.
+        let ran = self.look.seconds_on_cpu();
         match self.context.pending {
-            Some(seconds) if seconds >= LOOKS_MISSED_SECONDS => {
+            Some(seconds) if seconds.min(ran) >= LOOKS_MISSED_SECONDS => {
                 let when = format!("not while it has CPU {cpu} to itself");
                 answer(Reason::RunsInKernel, text, Ends::NotWhile, &when)
             }
@@ -236,10 +238,11 @@ impl Subject<'_> {
                 Ends::Unknown,
                 "if so, not before this kernel thread ends".to_string(),
             ),
-            (_, State::Stopped) => (
+            (_, State::Stopped) if hit.sure == Match::Replaced => (
                 Ends::NotWhile,
                 "not while it is stopped; then when it returns from it".to_string(),
             ),
+            (_, State::Stopped) => (Ends::Unknown, "if so, not while it is stopped".to_string()),
             _ => (
                 Ends::When,
                 format!("when it returns from it{}", self.sleep(stack)),

@@ -91,7 +91,7 @@ fn unreliable() {
 #[test]
 fn never_off_its_cpu() {
     let mut first = Task::kernel_thread(88, "crunch/1").state('R');
-    first.cpu = 1;
+    (first.cpu, first.run_ns) = (1, 190_000_000_000);
     let output = between(&first, &first.clone().ran());
     let task = output.blocked();
     assert_eq!(
@@ -111,6 +111,17 @@ fn a_task_that_was_off_its_cpu_is_not_said_to_stay() {
     assert_eq!(
         (output.status, text(&output.blocked(), "reason")),
         (1, "moves")
+    );
+}
+
+#[test]
+fn a_short_run_after_a_long_sleep_is_not_said_to_stay() {
+    // It has been pending for minutes, and on a CPU for no more than this second.
+    let first = Task::kernel_thread(88, "kworker/1:2").state('R');
+    let output = between(&first, &first.clone().ran());
+    assert_eq!(
+        (output.status, text(&output.blocked(), "ends")),
+        (1, "when")
     );
 }
 
@@ -207,6 +218,18 @@ fn stopped() {
     let output = still(Task::new(9, "x").state('T').stack("[<0>] nfsd+0x10/0x90\n"));
     assert_eq!(output.status, 3);
     assert!(text(&output.blocked(), "when").starts_with("not while it is stopped"));
+}
+
+#[test]
+fn stopped_where_one_of_its_name_is_replaced() {
+    let tree = Tree::new();
+    tree.transition(true, 10.0);
+    tree.append("proc/kallsyms", "ffff800080050000 t nfsd\n");
+    tree.task(&Task::new(9, "x").state('T').stack("[<0>] nfsd+0x10/0x90\n"));
+    let output = klp_why(&[&tree], &["--json"]);
+    let task = output.blocked();
+    assert_eq!((output.status, text(&task, "ends")), (1, "unknown"));
+    assert_eq!(text(&task, "when"), "if so, not while it is stopped");
 }
 
 #[test]
@@ -333,6 +356,20 @@ fn gone_or_switched_between_the_looks() {
         Value::Array(Vec::new())
     );
     assert_eq!((output.status, output.err.as_str()), (1, ""));
+}
+
+#[test]
+fn a_state_that_is_not_read_again_is_not_one_that_has_switched() {
+    let trees = ["0\n", ""].map(|state| {
+        let tree = Tree::new();
+        tree.transition(true, 10.0);
+        tree.task(&Task::new(9, "x"));
+        tree.write("proc/9/task/9/patch_state", state);
+        tree
+    });
+    let output = klp_why(&[&trees[0], &trees[1]], &["--json"]);
+    assert_eq!(output.status, 2, "{}", output.out);
+    assert_eq!(output.json()["transition"]["switched"], 1);
 }
 
 #[test]
