@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use crate::error::Error;
+use crate::text::Shown;
 
 /// Writes a file that others read at any time: a temporary one beside it takes its place.
 ///
@@ -16,8 +17,14 @@ use crate::error::Error;
 ///
 /// # Errors
 ///
-/// [`Error::Io`]; the file at `path` is as it was then.
+/// [`Error::Io`]; the file at `path` is as it was then. [`Error::Usage`]; there is
+/// something else than a regular file: the file would take the place of `/dev/null`, or
+/// of a link such as `/dev/stdout`, and not be written through it.
 pub fn replace(path: &Path, text: &str) -> Result<(), Error> {
+    if fs::symlink_metadata(path).is_ok_and(|known| !known.is_file()) {
+        let shown = Shown::bytes(path.as_os_str().as_encoded_bytes());
+        return Err(Error::Usage(format!("{shown}: is no regular file")));
+    }
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

@@ -229,6 +229,18 @@ fn metrics_that_cannot_be_written_leave_the_file_alone() {
 }
 
 #[test]
+fn metrics_take_the_place_of_nothing_but_a_file() {
+    let tree = waiting();
+    let (target, link) = (tree.path("target"), tree.path("link"));
+    fs::write(&target, "kept").unwrap();
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    let output = klp_why(&[&tree], &["--prometheus", link.to_str().unwrap()]);
+    assert_eq!((output.status, output.err.lines().count()), (2, 1));
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(fs::read(&target).unwrap(), b"kept");
+}
+
+#[test]
 fn keeps_a_history() {
     let (before, after) = (waiting(), waiting());
     after.patch("cve", true, false);
