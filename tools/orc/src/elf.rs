@@ -9,6 +9,7 @@
 //! text: linkers write it for what they discarded.
 
 use std::borrow::Cow;
+use std::sync::OnceLock;
 
 use object::elf;
 
@@ -28,6 +29,18 @@ pub struct Image<'d> {
     pub sections: Vec<Section<'d>>,
     /// The symbols of `.symtab`; the first one is the null symbol.
     pub symbols: Vec<Symbol<'d>>,
+    /// What belongs to which section, found when it is first asked for.
+    pub belongings: OnceLock<Belongings>,
+}
+
+/// By section, what belongs to it, in file order: a look at each for each section would
+/// take a time that grows with the square of their number.
+#[derive(Debug)]
+pub struct Belongings {
+    /// Symbols that it defines.
+    symbols: Vec<Vec<usize>>,
+    /// Sections with relocations that apply to it.
+    tables: Vec<Vec<usize>>,
 }
 
 /// One section.
@@ -129,6 +142,34 @@ impl<'d> Image<'d> {
         sections.any(|s| s.is_loaded() && (s.address..s.end()).contains(&address))
     }
 
+    /// The symbols that this section defines, in file order.
+    pub fn symbols_of(&self, section: usize) -> impl Iterator<Item = &Symbol<'d>> {
+        let of = self.belongings().symbols.get(section);
+        of.into_iter().flatten().map(|index| &self.symbols[*index])
+    }
+
+    fn belongings(&self) -> &Belongings {
+        self.belongings.get_or_init(|| {
+            let mut symbols = vec![Vec::new(); self.sections.len()];
+            for (index, symbol) in self.symbols.iter().enumerate() {
+                if let Some(of) = symbol.section.and_then(|section| symbols.get_mut(section)) {
+                    of.push(index);
+                }
+            }
+            let mut tables = vec![Vec::new(); self.sections.len()];
+            for (index, table) in self.sections.iter().enumerate() {
+                let is_table = [elf::SHT_REL.0, elf::SHT_RELA.0].contains(&table.kind);
+                if !is_table || !self.relocatable {
+                    continue;
+                }
+                if let Some(of) = tables.get_mut(table.info as usize) {
+                    of.push(index);
+                }
+            }
+            Belongings { symbols, tables }
+        })
+    }
+
     /// The relocations that apply to this section, in file order.
     ///
     /// # Errors
@@ -137,13 +178,10 @@ impl<'d> Image<'d> {
     pub fn relocations(&self, section: usize) -> Result<Vec<Relocation>, Fault> {
         let mut found = Vec::new();
         let target = &self.sections[section];
-        for table in self.sections.iter() {
-            let applies = table.info as usize == section && self.relocatable;
-            if applies && table.kind == elf::SHT_REL.0 {
+        for table in &self.belongings().tables[section] {
+            let table = &self.sections[*table];
+            if table.kind == elf::SHT_REL.0 {
                 return Err(Fault::new(&*table.name, 0, Cause::WithoutAddend));
-            }
-            if !applies || table.kind != elf::SHT_RELA.0 {
-                continue;
             }
             if table.data.len() % RELA_BYTES != 0 {
                 let whole = table.data.len() - table.data.len() % RELA_BYTES;

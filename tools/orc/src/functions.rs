@@ -29,9 +29,10 @@ const FOREIGN: [(&str, &str); 6] = [
 pub fn foreign(image: &Image<'_>, section: usize) -> Vec<Range<u64>> {
     let text = &image.sections[section];
     let mut found: Vec<Range<u64>> = Vec::new();
-    for (start, end) in FOREIGN {
+    // The script is that of vmlinux.
+    for (start, end) in FOREIGN.into_iter().filter(|_| !image.relocatable) {
         let limits = image.symbol_address(start).zip(image.symbol_address(end));
-        let Some((start, end)) = limits.filter(|_| !image.relocatable) else {
+        let Some((start, end)) = limits else {
             continue;
         };
         let start = start.max(text.address);
@@ -99,9 +100,7 @@ pub fn functions(
 pub fn data(image: &Image<'_>, section: usize) -> Vec<Range<u64>> {
     let text = &image.sections[section];
     let mut marks: Vec<(u64, bool)> = image
-        .symbols
-        .iter()
-        .filter(|s| s.section == Some(section))
+        .symbols_of(section)
         .filter_map(|s| Some((s.address.checked_sub(text.address)?, is_data_mark(&s.name)?)))
         .collect();
     marks.sort_unstable();
@@ -150,7 +149,7 @@ impl<'i> Symbols<'i> {
     fn new(image: &'i Image<'i>, section: usize) -> Self {
         let text = &image.sections[section];
         let mut named: BTreeMap<u64, &'i Symbol<'i>> = BTreeMap::new();
-        for symbol in image.symbols.iter().filter(|s| s.section == Some(section)) {
+        for symbol in image.symbols_of(section) {
             let is_code = [elf::STT_FUNC.0, elf::STT_NOTYPE.0].contains(&symbol.kind);
             let Some(offset) = symbol.address.checked_sub(text.address) else {
                 continue;

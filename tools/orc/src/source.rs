@@ -255,6 +255,7 @@ mod tests {
             relocatable: image.relocatable,
             sections,
             symbols: symbols.collect(),
+            belongings: std::sync::OnceLock::new(),
         };
         let debug = Debug::of(&changed);
         if let Some(lines) = debug.as_ref().and_then(Lines::new) {

@@ -3,6 +3,8 @@
 //! Reads an ELF file's header, sections and symbols, and checks what the rest of
 //! the tool relies on.
 
+use std::sync::OnceLock;
+
 use object::elf::{self, FileHeader64};
 use object::read::elf::{FileHeader as _, SectionHeader as _, Sym as _};
 use object::LittleEndian as Le;
@@ -36,6 +38,7 @@ impl<'d> Image<'d> {
             relocatable,
             sections,
             symbols,
+            belongings: OnceLock::new(),
         })
     }
 }
