@@ -436,6 +436,21 @@ fn refuses_rules_that_contradict_themselves() {
     assert_eq!(signed(0x82d), Some(Some(true)));
 }
 
+/// What a walk gets where no table says anything.
+#[test]
+fn constants_are_rules_that_a_table_could_hold() {
+    let start = Frame {
+        patch_site: true,
+        ..Frame::ENTRY
+    };
+    for (raw, frame) in [
+        (RawRule::ENTRY, Frame::ENTRY),
+        (RawRule::FTRACE_START, start),
+    ] {
+        assert_eq!(Rule::decode(raw), Some(Rule::Frame(frame)));
+    }
+}
+
 #[test]
 fn only_an_entry_is_left_by_its_return_alone() {
     let entry = Frame {
